@@ -1,0 +1,308 @@
+"""The native surface of switchcast.
+
+Everything that touches each datagram is here; nothing here knows policy, URLs or logging. Batches cross this border as
+lists. Users import these names from ``switchcast``; this module is not public.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, final
+
+__all__ = [
+    "EVENT_NAMES",
+    "LIMITS",
+    "MAX_DATAGRAM_IPV4",
+    "MAX_DATAGRAM_IPV6",
+    "REJECT_REASONS",
+    "TRAILER",
+    "CaptureReader",
+    "CaptureWriter",
+    "Event",
+    "Matcher",
+    "Receiver",
+    "Sender",
+    "StockFrames",
+    "__version__",
+    "stock_misreads",
+]
+
+__version__: Final[str]
+EVENT_NAMES: Final[tuple[str, ...]]
+"""The names of FreeSWITCH's event types in the switch's own order, the last of them ``ALL``."""
+REJECT_REASONS: Final[tuple[str, ...]]
+"""Every reason for which a datagram can be rejected, as counters and ``RejectedDatagram.reason`` name it."""
+LIMITS: Final[Mapping[str, int]]
+"""The limits that hostile input runs into, by name; ``native/src/limits.rs`` gives the unit and threat of each."""
+TRAILER: Final[bytes]
+"""The 21 bytes that end a stock event."""
+MAX_DATAGRAM_IPV4: Final[int]
+MAX_DATAGRAM_IPV6: Final[int]
+
+@final
+class Event:
+    """One FreeSWITCH event: immutable, over the bytes it came as, each header decoded when it is read.
+
+    It is a read-only mapping of header names to values. Names are looked up without regard to case and keep the case
+    they came in; of a repeated header a look-up takes the first, as the switch does. Order is kept. Values are text:
+    percent-decoded UTF-8, bytes that are not UTF-8 as lone surrogates (``surrogateescape``), ``_undef_`` as the empty
+    string that the switch means by it. The ``Content-Length`` line that frames a body is not a header here: the body's
+    length is ``len(event.body)``.
+
+    Two events are equal when their wire text is; where and when they were received does not count.
+    """
+
+    def __new__(
+        cls,
+        name: str,
+        headers: Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str | Sequence[str]]] = (),
+        body: bytes | str = b"",
+    ) -> Event:
+        """Build an event: ``Event-Name: name`` first, then ``headers`` in order.
+
+        A value that is a list becomes an array (``ARRAY::one|:two``). Values come back unchanged from any switchcast
+        reader: a ``%`` in front of two hex digits, and the text ``_undef_``, are escaped, which stock reads right too.
+        Raises ``ValueError`` for a header name that is empty or holds a line break or a NUL, or a body with a header
+        named Content-Length last; ``EventTooLarge`` never (that is the sender's affair).
+        """
+
+    @staticmethod
+    def from_headers(
+        headers: Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str | Sequence[str]]],
+        body: bytes | str = b"",
+        *,
+        encoded: bool = False,
+        exact: bool = False,
+    ) -> Event:
+        """Build an event from nothing but headers: no name is added, order and repetition are kept.
+
+        ``encoded`` takes the values as they stand on the wire, unchanged (``ValueError`` for a line break in one).
+        ``exact`` encodes just as the switch does, so that ``%41`` stays ``%41`` and reads back as ``A``.
+        """
+
+    @staticmethod
+    def from_plain(text: bytes) -> Event:
+        """Read what ``event plain`` sends: headers, an empty line, then ``Content-Length`` bytes of body.
+
+        Raises ``RejectedDatagram``.
+        """
+
+    @staticmethod
+    def from_json(text: str | bytes) -> Event:
+        """Read one object as ``event json`` or ``to_json`` writes it; a list is an array, names with a leading ``_``
+        other than ``_body`` are skipped. Raises ``RejectedDatagram`` with the reason ``bad_json``."""
+
+    def to_plain(self) -> bytes:
+        """The wire text: headers, an empty line, the body; what ``event plain`` carries and ``from_plain`` reads."""
+
+    def to_json(self) -> str:
+        """One line of JSON as ``event json`` writes it: decoded values, arrays as lists, ``Content-Length`` and
+        ``_body`` when there is a body. A repeated header is a list of its values. ASCII only: a byte that is not
+        UTF-8 is a lone surrogate escape (``\\udc80`` to ``\\udcff``), which Python and ``from_json`` read back."""
+
+    def to_xml(self) -> str:
+        """What ``event xml`` writes: ``<event><headers>…</headers>``, values percent-encoded, then the body."""
+
+    def to_dict(self) -> dict[str, str | list[str]]:
+        """Decoded headers in order; arrays as lists, and a repeated header as the list of its values."""
+
+    def with_headers(self, headers: Iterable[tuple[str, str | Sequence[str]]]) -> Event:
+        """A copy with ``headers`` appended behind the ones that are there. ``source`` and ``received`` are kept."""
+
+    def with_origin(self, source: str | None, received: int | None) -> Event:
+        """The same event with another ``source`` and ``received``; the bytes are shared, not copied."""
+
+    @property
+    def name(self) -> str:
+        """``Event-Name``, or an empty string."""
+    @property
+    def subclass(self) -> str | None:
+        """``Event-Subclass``: the kind of a CUSTOM event."""
+    @property
+    def sender(self) -> str | None:
+        """``Multicast-Sender``: the switch name that the sending module wrote. Anyone can write it."""
+    @property
+    def core_uuid(self) -> str | None:
+        """``Core-UUID``: one run of one FreeSWITCH."""
+    @property
+    def sequence(self) -> int | None:
+        """``Event-Sequence``: counts the events of that run; ``None`` when absent or not a number."""
+    @property
+    def timestamp(self) -> int | None:
+        """``Event-Date-Timestamp``: microseconds since 1970 UTC; ``None`` when absent or not a number."""
+    @property
+    def unique_id(self) -> str | None:
+        """``Unique-ID``: the channel (call leg)."""
+    @property
+    def hostname(self) -> str | None:
+        """``FreeSWITCH-Hostname``."""
+    @property
+    def body(self) -> bytes:
+        """The body, exactly as it came; empty when there is none."""
+    @property
+    def source(self) -> str | None:
+        """``address:port`` (``[address]:port`` for IPv6) that the datagram came from, where one did."""
+    @property
+    def received(self) -> int | None:
+        """When it was received: nanoseconds since 1970 UTC, for display and replay only."""
+
+    def get(self, name: str, default: str | None = None, /) -> str | None: ...
+    def getall(self, name: str, /) -> list[str]:
+        """Every value of a repeated header in order; empty when there is none."""
+    def array(self, name: str, /) -> list[str]:
+        """The elements of an array header (``ARRAY::one|:two``); a plain value is a list of one, absent is empty."""
+    def raw(self, name: str, /) -> bytes | None:
+        """The value as it stands on the wire."""
+    def raw_items(self) -> list[tuple[bytes, bytes]]:
+        """Every header in order as it stands on the wire, repeated ones each time."""
+    def items(self) -> list[tuple[str, str]]:
+        """Every header in order, decoded, repeated ones each time."""
+    def keys(self) -> list[str]: ...
+    def values(self) -> list[str]: ...
+    def __getitem__(self, name: str, /) -> str: ...
+    def __contains__(self, name: object, /) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int:
+        """Number of header lines, repeated ones each counted."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[object, ...]: ...
+
+@final
+class StockFrames:
+    """Stock datagrams to events and back: the trailer, the padding, and Blowfish when there is a key.
+
+    ``psk`` is 1 to 72 bytes (``KeyTextError`` otherwise) and is never shown.
+    """
+
+    def __new__(cls, psk: bytes | None = None) -> StockFrames: ...
+    def open(self, datagram: bytes, /) -> Event:
+        """Raises ``RejectedDatagram`` with the reason."""
+    def frame(self, event: Event, /, *, salt: str | None = None) -> bytes:
+        """The datagram that the module would send for this event. Under a key, ``salt`` is the UUID in front (36
+        characters); a fresh random one by default."""
+
+def stock_misreads(event: Event, /) -> list[str]:
+    """What a stock receiver would read wrong in this event, one sentence each; empty when it reads it right."""
+
+@final
+class Matcher:
+    """Bindings, then an optional CEL condition.
+
+    ``bindings`` are in FreeSWITCH's own words: ``all``, or event names separated by spaces or commas, every word after
+    ``CUSTOM`` a subclass. ``where`` sees ``name``, ``subclass``, ``sender``, ``node`` (this host's name, ``node``), and
+    ``h["Any-Header"]``, an absent header being the empty string. Raises ``BindingError`` and ``ConditionError``.
+    """
+
+    def __new__(cls, bindings: str = "all", where: str | None = None, *, node: str = "") -> Matcher: ...
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence for each word that names no event FreeSWITCH has, with the nearest that it has."""
+    @property
+    def bindings(self) -> str:
+        """The bindings, normalised, as ``event plain`` takes them."""
+    @property
+    def where(self) -> str | None: ...
+    @property
+    def errors(self) -> int:
+        """How many events the condition failed on at run time (each counted as not matching)."""
+    def matches(self, event: Event, /) -> bool: ...
+    def select(self, events: Sequence[Event], /) -> list[Event]:
+        """Those that match, in order."""
+
+@final
+class Receiver:
+    """One or more UDP sockets read as one: inline while it is quiet, by a thread of its own under load.
+
+    ``addresses``: IP addresses of one or both families, multicast (joined) or unicast (bound). ``interface``: a name or
+    an address of it, for the joins. ``sources``: source-specific joins. ``receive_buffer``: bytes asked for with
+    SO_RCVBUF. ``ring_events`` and ``ring_bytes`` bound what waits for Python; beyond it events are dropped and counted
+    as ``ring_overflow``. Raises ``EndpointUnavailable``, ``EndpointDenied``, ``UrlError``.
+    """
+
+    def __new__(
+        cls,
+        addresses: Sequence[str],
+        port: int,
+        *,
+        interface: str | None = None,
+        sources: Sequence[str] = (),
+        psk: bytes | None = None,
+        matcher: Matcher | None = None,
+        receive_buffer: int = 4194304,
+        ring_events: int = 65536,
+        ring_bytes: int = 67108864,
+    ) -> Receiver: ...
+    def fileno(self) -> int:
+        """Readable when ``read`` has something to give. Never to be read or closed by the caller."""
+    def read(self, max_events: int = 1024, /) -> list[Event]:
+        """What has arrived, oldest first, without waiting; empty when nothing has."""
+    def wait(self, timeout: float | None = None, /) -> bool:
+        """Block, without the GIL, until ``read`` has something to give; False when ``timeout`` seconds passed."""
+    def counters(self) -> dict[str, int]:
+        """``datagrams``, ``bytes``, ``delivered``, ``unmatched``, ``ring_overflow``, ``kernel_drops``,
+        ``zero_length``, ``condition_errors`` and ``rejected_<reason>`` for every reason, since the start."""
+    def sockets(self) -> list[dict[str, str | int]]:
+        """One row a socket: ``address``, ``port``, ``interface``, ``receive_buffer`` as the kernel granted it."""
+    def close(self) -> None: ...
+
+@final
+class Sender:
+    """One connected UDP socket for each destination.
+
+    Raises ``EndpointUnavailable`` (no route), ``EndpointDenied``, ``UrlError``.
+    """
+
+    def __new__(
+        cls,
+        addresses: Sequence[str],
+        port: int,
+        *,
+        interface: str | None = None,
+        source: str | None = None,
+        ttl: int = 1,
+        loopback: bool = True,
+        psk: bytes | None = None,
+        sender: str | None = None,
+        send_buffer: int = 4194304,
+    ) -> Sender: ...
+    def send(self, events: Sequence[Event], /) -> int:
+        """Send as many of ``events`` as the queues take without waiting; how many of them are done with.
+
+        ``Multicast-Sender`` is added, as the last header, to an event that has none: ``sender``, else the event's
+        FreeSWITCH-Switchname. A destination that fails is counted and does not stop the others. An event that no
+        datagram can carry is counted as ``too_large`` and skipped.
+        """
+    def wait_writable(self, timeout: float, /) -> bool: ...
+    def fileno(self) -> int:
+        """Writable when every destination's queue has room again."""
+    def counters(self) -> dict[str, int]:
+        """``datagrams``, ``bytes``, ``too_large``, ``errors``, ``queue_full`` since the start, all destinations."""
+    def destinations(self) -> list[dict[str, str | int]]:
+        """One row a destination: ``address``, ``port``, ``kind``, ``datagrams``, ``errors``, ``last_error``."""
+    def close(self) -> None: ...
+
+@final
+class CaptureReader:
+    """Captures (pcap, pcapng) to UDP payloads, fed in pieces of any size; IP fragments are put together.
+
+    Ethernet (VLAN tags included), raw IP, Linux cooked (v1, v2) and BSD loopback link types.
+    """
+
+    def __new__(cls) -> CaptureReader: ...
+    def feed(self, data: bytes, /) -> list[tuple[int, str, int, str, int, bytes]]:
+        """``(time_ns, source, source_port, destination, destination_port, payload)`` for each datagram complete by
+        now; times in nanoseconds since 1970 UTC. Raises ``ValueError`` when this is no capture."""
+    def finish(self) -> str | None:
+        """To be called at the end of the file: what was cut short, or ``None`` when nothing was."""
+    def counters(self) -> dict[str, int]:
+        """``packets``, ``datagrams``, ``not_udp``, ``malformed``, ``fragments``, ``incomplete``."""
+
+@final
+class CaptureWriter:
+    """UDP payloads to a capture that Wireshark opens: raw IP link type, nanosecond times, checksums right."""
+
+    def __new__(cls, format: str = "pcapng") -> CaptureWriter: ...
+    def header(self) -> bytes: ...
+    def packet(
+        self, time_ns: int, source: str, source_port: int, destination: str, destination_port: int, payload: bytes, /
+    ) -> bytes:
+        """One record. Raises ``ValueError`` for addresses of two families, or a payload too long for its family."""

@@ -1,0 +1,1 @@
+"""Bytes to events and back. No I/O, no clock, no asyncio."""
