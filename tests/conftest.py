@@ -1,6 +1,5 @@
 """What every test shares: the recorded datagrams, and a watch for whatever a test leaves behind.
 
-The recordings are read here with the standard library alone, so that the code under test is never its own witness.
 After each test no thread, open file or unfinished asyncio task may be left. In CI a skipped test is a failed one.
 """
 
@@ -11,37 +10,16 @@ import gc
 import gzip
 import json
 import os
-import struct
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from recordings import DATA, read_pcap
 
-DATA = Path(__file__).parent / "data"
-IPV4_UDP_HEADERS = 28
 SETTLING_SECONDS = 5.0
 """How long a thread or descriptor that is on its way out may take; a clean test never waits for it."""
-
-
-def read_pcap(path: Path) -> list[tuple[int, bytes]]:
-    """``(time_ns, UDP payload)`` of each packet of a gzipped little-endian pcap of raw IPv4, microsecond times."""
-    data = gzip.decompress(path.read_bytes())
-    magic, _, _, _, _, _, link_type = struct.unpack_from("<IHHiIII", data)
-    assert (magic, link_type) == (0xA1B2C3D4, 101), f"{path.name} is not the pcap that this reader is for"
-    datagrams = []
-    position = 24
-    while position < len(data):
-        seconds, microseconds, kept, whole = struct.unpack_from("<IIII", data, position)
-        assert kept == whole, f"{path.name}: a packet is cut short"
-        position += 16
-        datagrams.append(
-            (seconds * 10**9 + microseconds * 10**3, data[position + IPV4_UDP_HEADERS : position + kept])
-        )
-        position += kept
-    return datagrams
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,92 @@
+# Each target does all of its own set-up on a fresh clone: a virtual environment in .venv, the build, system packages
+# where that is allowed. What is there already, and has not changed, is not done again.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# rustup's own folder, for shells that have not read its profile yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip install --quiet
+CARGO_FILES := native/Cargo.toml native/Cargo.lock
+NATIVE := $(CARGO_FILES) $(shell find native/src -name '*.rs')
+PACKAGE := pyproject.toml README.md LICENSE $(NATIVE) $(shell find src -type f -not -name '*.pyc' -not -name '*.so')
+
+# For one's own arguments: make test ARGS="-k event", make demo ARGS="--for 60s".
+ARGS ?=
+FUZZ_SECONDS ?= 60
+
+.PHONY: help demo test check format bench fuzz wheel develop clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed ## Run a simulated cluster of three switches over multicast on this machine
+	$(VENV)/bin/switchcast demo $(or $(ARGS),--for 20s)
+
+test: $(VENV)/.system $(VENV)/.installed $(VENV)/.group-test ## Run all tests, against the package as it installs
+	cargo test --quiet --locked --no-default-features --manifest-path native/Cargo.toml
+	SWITCHCAST_TESTED=wheel $(PYTHON) -m pytest $(ARGS)
+
+check: $(VENV)/.installed $(VENV)/.group-test $(VENV)/.group-check ## Check format, style, types, the stub and the layers
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(PYTHON) -m mypy.stubtest switchcast._native
+	$(PYTHON) -m pytest --quiet tests/test_layers.py
+	cargo fmt --check --manifest-path native/Cargo.toml
+	cargo clippy --quiet --locked --all-targets --manifest-path native/Cargo.toml -- --deny warnings
+	cargo clippy --quiet --locked --all-targets --no-default-features --manifest-path native/Cargo.toml -- --deny warnings
+
+format: $(VENV)/.group-check ## Put the code into the project's format
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+	cargo fmt --manifest-path native/Cargo.toml
+
+bench: $(VENV)/.installed $(VENV)/.group-bench ## Measure, with the peers, in one run (some minutes)
+	$(PYTHON) -m benchmarks $(ARGS)
+
+fuzz: $(VENV)/.installed ## Fuzz each parser for FUZZ_SECONDS (60)
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+wheel: $(VENV)/.group-build ## Build the wheel for any Linux, and try it where there is no Rust
+	rm -rf dist
+	$(VENV)/bin/maturin build --release --locked --zig --compatibility manylinux2014 --out dist
+	$(PYTHON) scripts/try_wheel.py dist/*.whl
+
+develop: $(VENV)/.group-build $(VENV)/.group-test $(VENV)/.group-check ## Install so that edits of Python files are live
+	$(VENV)/bin/maturin develop --release --locked
+	rm -f $(VENV)/.installed
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) build dist native/target fuzz/target .tools
+
+# The stamps. .system is in .venv only because that is where stamps are; a machine that changes wants a new .venv.
+
+$(VENV)/pyvenv.cfg: scripts/make-venv.sh
+	scripts/make-venv.sh $(VENV)
+
+$(VENV)/.system: scripts/setup-system.sh $(VENV)/pyvenv.cfg
+	scripts/setup-system.sh test
+	touch $@
+
+$(VENV)/.group-%: pyproject.toml $(VENV)/pyvenv.cfg
+	$(PIP) --group $*
+	touch $@
+
+build/wheel/.built: $(PACKAGE) $(VENV)/.group-build
+	scripts/setup-system.sh build
+	rm -rf build/wheel
+	$(VENV)/bin/maturin build --release --locked --compatibility linux --out build/wheel
+	touch $@
+
+$(VENV)/.installed: build/wheel/.built $(VENV)/pyvenv.cfg
+	$(PIP) --force-reinstall --no-deps build/wheel/*.whl
+	$(PIP) build/wheel/*.whl
+	touch $@
