@@ -1,6 +1,6 @@
 """Try a built wheel as a user on another machine would: a clean environment, no Rust, no sources in sight.
 
-``try_wheel.py WHEEL`` checks the wheel's tag, installs it into a virtual environment of its own with a ``PATH`` on which
+``try_wheel.py WHEEL`` checks the tag, installs the wheel into a virtual environment of its own with a ``PATH`` on which
 there is no cargo, sends an event through a datagram, runs the command, and says what it found.
 """
 
