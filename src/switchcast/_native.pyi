@@ -61,7 +61,7 @@ class Event:
         A value that is a list becomes an array (``ARRAY::one|:two``). Values come back unchanged from any switchcast
         reader: a ``%`` in front of two hex digits, and the text ``_undef_``, are escaped, which stock reads right too.
         Raises ``ValueError`` for a header name that is empty or holds a line break or a NUL, or a body with a header
-        named Content-Length last; ``EventTooLarge`` never (that is the sender's affair).
+    XX
         """
 
     @staticmethod
@@ -79,10 +79,10 @@ class Event:
         """
 
     @staticmethod
-    def from_plain(text: bytes) -> Event:
+    def from_plain(text: bytes, source: str | None = None, received: int | None = None) -> Event:
         """Read what ``event plain`` sends: headers, an empty line, then ``Content-Length`` bytes of body.
 
-        Raises ``RejectedDatagram``.
+        ``source`` and ``received`` become the properties of that name. Raises ``RejectedDatagram``.
         """
 
     @staticmethod
@@ -95,8 +95,9 @@ class Event:
 
     def to_json(self) -> str:
         """One line of JSON as ``event json`` writes it: decoded values, arrays as lists, ``Content-Length`` and
-        ``_body`` when there is a body. A repeated header is a list of its values. ASCII only: a byte that is not
-        UTF-8 is a lone surrogate escape (``\\udc80`` to ``\\udcff``), which Python and ``from_json`` read back."""
+        ``_body`` when there is a body. A repeated header, which the switch writes as a repeated key, is a list of its
+        values. A byte that is not UTF-8 is a lone surrogate escape (``\\udc80`` to ``\\udcff``), which Python and
+        ``from_json`` read back."""
 
     def to_xml(self) -> str:
         """What ``event xml`` writes: ``<event><headers>…</headers>``, values percent-encoded, then the body."""
@@ -108,7 +109,7 @@ class Event:
         """A copy with ``headers`` appended behind the ones that are there. ``source`` and ``received`` are kept."""
 
     def with_origin(self, source: str | None, received: int | None) -> Event:
-        """The same event with another ``source`` and ``received``; the bytes are shared, not copied."""
+        """A copy with another ``source`` and ``received``."""
 
     @property
     def name(self) -> str:
@@ -230,7 +231,10 @@ class Receiver:
         receive_buffer: int = 4194304,
         ring_events: int = 65536,
         ring_bytes: int = 67108864,
+        paused: bool = False,
     ) -> Receiver: ...
+    def resume(self) -> None:
+        """Start to read, for a receiver that was made ``paused``: until then the kernel's buffer fills."""
     def fileno(self) -> int:
         """Readable when ``read`` has something to give. Never to be read or closed by the caller."""
     def read(self, max_events: int = 1024, /) -> list[Event]:

@@ -1,0 +1,370 @@
+//! One event: the bytes it came as and an index of its lines. A value is decoded when it is read, and never before.
+//!
+//! The text is what `event plain` carries and what stands in a datagram in front of the trailer:
+//!
+//! ```text
+//! Name: url-encoded-value \n        one line a header
+//! Content-Length: N \n              only with a body, and last
+//! \n
+//! N bytes of body
+//! ```
+
+use crate::encoding::{self, Escape};
+use crate::limits;
+use crate::reject::Reject;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+/// Where an event came from, for display and for policies on source addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    #[default]
+    Unknown,
+    Datagram(SocketAddr),
+    Other(Box<str>),
+}
+
+/// One header line: `start..colon` is the name, the value follows the colon (and the space behind it) up to `end`.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    start: u32,
+    colon: u32,
+    end: u32,
+}
+
+/// One FreeSWITCH event, immutable.
+#[derive(Clone, Debug)]
+pub struct Event {
+    text: Box<[u8]>,
+    lines: Box<[Line]>,
+    body: u32,
+    /// Where it came from.
+    pub source: Source,
+    /// When it was received, in nanoseconds since 1970 UTC; 0 when it was not.
+    pub received: u64,
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Event {}
+
+/// The value of a header that is being built.
+#[derive(Clone, Debug)]
+pub enum Value {
+    Text(Vec<u8>),
+    Array(Vec<Vec<u8>>),
+    /// As it stands on the wire.
+    Encoded(Vec<u8>),
+}
+
+/// Why an event cannot be built; the text names the header and the mend.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BuildError(pub String);
+
+impl Event {
+    /// Index `text`, which ends where the body does.
+    pub fn parse(text: Box<[u8]>) -> Result<Event, Reject> {
+        if text.len() > limits::EVENT_BYTES {
+            return Err(Reject::TooLong);
+        }
+        let mut lines = Vec::with_capacity(text.len() / 32);
+        let mut framing = None;
+        let mut start = 0;
+        let headers_end = loop {
+            let end = match memchr::memchr(b'\n', &text[start..]) {
+                None => return Err(Reject::NoEndOfHeaders),
+                Some(length) => start + length,
+            };
+            if end == start {
+                break end;
+            }
+            let colon = start + find_colon(&text[start..end]).ok_or(Reject::MalformedHeader)?;
+            let line = Line { start: start as u32, colon: colon as u32, end: end as u32 };
+            check_line(&text, line, lines.len())?;
+            if is_content_length(&text[start..colon]) {
+                framing = Some(lines.len());
+            }
+            lines.push(line);
+            start = end + 1;
+        };
+        let body = headers_end + 1;
+        if let Some(at) = framing {
+            let is_last = at + 1 == lines.len();
+            if is_last || body < text.len() {
+                let value = value_of(&text, lines[at]);
+                let length = parse_number(value).ok_or(Reject::BadContentLength)?;
+                if length != (text.len() - body) as u64 {
+                    return Err(Reject::LengthMismatch);
+                }
+            }
+            if is_last {
+                lines.pop();
+            }
+        } else if body != text.len() {
+            return Err(Reject::LengthMismatch);
+        }
+        Ok(Event {
+            text,
+            lines: lines.into_boxed_slice(),
+            body: body as u32,
+            source: Source::Unknown,
+            received: 0,
+        })
+    }
+
+    /// Build an event from headers in order and a body.
+    pub fn build<'a>(
+        headers: impl IntoIterator<Item = (&'a [u8], Value)>,
+        body: &[u8],
+        escape: Escape,
+    ) -> Result<Event, BuildError> {
+        let mut text = Vec::with_capacity(1024 + body.len());
+        let mut ends_in_content_length = false;
+        for (name, value) in headers {
+            ends_in_content_length = is_content_length(name);
+            append_header(&mut text, name, &value, escape)?;
+        }
+        append_body(&mut text, body, ends_in_content_length);
+        Event::parse(text.into_boxed_slice())
+            .map_err(|reason| BuildError(format!("this event cannot be sent: {}", reason.message())))
+    }
+
+    /// A copy with more headers behind those that are there.
+    pub fn with_headers<'a>(
+        &self,
+        headers: impl IntoIterator<Item = (&'a [u8], Value)>,
+        escape: Escape,
+    ) -> Result<Event, BuildError> {
+        let mut text = self.header_lines().to_vec();
+        let mut ends_in_content_length =
+            self.lines.last().is_some_and(|&line| is_content_length(self.name_of(line)));
+        for (name, value) in headers {
+            ends_in_content_length = is_content_length(name);
+            append_header(&mut text, name, &value, escape)?;
+        }
+        append_body(&mut text, self.body(), ends_in_content_length);
+        let mut event = Event::parse(text.into_boxed_slice()).map_err(|reason| {
+            BuildError(format!("this event cannot be sent: {}", reason.message()))
+        })?;
+        event.source = self.source.clone();
+        event.received = self.received;
+        Ok(event)
+    }
+
+    /// The wire text: headers, an empty line, the body.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The header lines alone, each with its line break, without the line that frames the body.
+    pub fn header_lines(&self) -> &[u8] {
+        let end = self.lines.last().map_or(0, |line| line.end as usize + 1);
+        &self.text[..end]
+    }
+
+    /// What follows the header lines: the line that frames the body, the empty line, and the body.
+    pub fn framed_body(&self) -> &[u8] {
+        &self.text[self.header_lines().len()..]
+    }
+
+    /// The body, exactly as it came; empty when there is none.
+    pub fn body(&self) -> &[u8] {
+        &self.text[self.body as usize..]
+    }
+
+    /// Number of header lines.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Every header in order as it stands on the wire.
+    pub fn raw_headers(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> + '_ {
+        self.lines.iter().map(|&line| (self.name_of(line), value_of(&self.text, line)))
+    }
+
+    /// The first header of this name, whatever its case, as it stands on the wire.
+    pub fn raw(&self, name: &[u8]) -> Option<&[u8]> {
+        let line = self.lines.iter().find(|line| self.is_named(**line, name))?;
+        Some(value_of(&self.text, *line))
+    }
+
+    /// Every header of this name, whatever its case, in order, as they stand on the wire.
+    pub fn raw_all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.lines.iter().filter(move |line| self.is_named(**line, name)).map(|&line| value_of(&self.text, line))
+    }
+
+    /// The first header of this name, decoded.
+    pub fn value(&self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
+        self.raw(name).map(encoding::decode)
+    }
+
+    /// The first header of this name as a number.
+    pub fn number(&self, name: &[u8]) -> Option<u64> {
+        parse_number(self.raw(name)?)
+    }
+
+    fn is_named(&self, line: Line, name: &[u8]) -> bool {
+        (line.colon - line.start) as usize == name.len() && self.name_of(line).eq_ignore_ascii_case(name)
+    }
+
+    fn name_of(&self, line: Line) -> &[u8] {
+        &self.text[line.start as usize..line.colon as usize]
+    }
+}
+
+/// The first `Event-Name` and the first `Event-Subclass` of a text that has not been indexed, as they stand on the wire.
+///
+/// `Event-Name` is nearly always the first line, so this costs a few nanoseconds where an index would cost hundreds.
+/// It stops at the first empty line, and says nothing of whether the text is an event.
+pub fn peek(text: &[u8], want_subclass: impl FnOnce(&[u8]) -> bool) -> (Option<&[u8]>, Option<&[u8]>) {
+    let Some(name) = peek_header(text, b"Event-Name") else {
+        return (None, peek_header(text, b"Event-Subclass"));
+    };
+    if want_subclass(name) {
+        return (Some(name), peek_header(text, b"Event-Subclass"));
+    }
+    (Some(name), None)
+}
+
+fn peek_header<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = text;
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let line = &rest[..end];
+        if line.is_empty() {
+            return None;
+        }
+        if line.len() > name.len()
+            && line[name.len()] == b':'
+            && line[..name.len()].eq_ignore_ascii_case(name)
+            && find_colon(line) == Some(name.len())
+        {
+            let value = &line[name.len() + 1..];
+            return Some(value.strip_prefix(b" ").unwrap_or(value));
+        }
+        rest = &rest[end + 1..];
+    }
+    None
+}
+
+/// Where the name of a header line ends: at its last `: `, for names may hold colons and values may not; at its last
+/// colon where a foreign sender leaves out the space.
+fn find_colon(line: &[u8]) -> Option<usize> {
+    let mut last = None;
+    for colon in memchr::memrchr_iter(b':', line) {
+        if line.get(colon + 1) == Some(&b' ') {
+            return Some(colon);
+        }
+        last = last.or(Some(colon));
+    }
+    last
+}
+
+fn value_of(text: &[u8], line: Line) -> &[u8] {
+    let value = &text[line.colon as usize + 1..line.end as usize];
+    value.strip_prefix(b" ").unwrap_or(value)
+}
+
+fn check_line(text: &[u8], line: Line, count: usize) -> Result<(), Reject> {
+    if count >= limits::HEADERS {
+        return Err(Reject::TooManyHeaders);
+    }
+    let name_length = (line.colon - line.start) as usize;
+    if name_length == 0 {
+        return Err(Reject::MalformedHeader);
+    }
+    if name_length > limits::HEADER_NAME_BYTES {
+        return Err(Reject::HeaderNameTooLong);
+    }
+    let value = value_of(text, line);
+    if value.len() > limits::HEADER_VALUE_BYTES {
+        return Err(Reject::HeaderValueTooLong);
+    }
+    if value.len() > limits::ARRAY_ELEMENTS
+        && encoding::count_array_elements(value) > limits::ARRAY_ELEMENTS
+    {
+        return Err(Reject::ArrayTooLong);
+    }
+    Ok(())
+}
+
+fn is_content_length(name: &[u8]) -> bool {
+    name.len() == 14 && name.eq_ignore_ascii_case(b"Content-Length")
+}
+
+fn parse_number(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn append_header(text: &mut Vec<u8>, name: &[u8], value: &Value, escape: Escape) -> Result<(), BuildError> {
+    let shown = || String::from_utf8_lossy(&name[..name.len().min(60)]).into_owned();
+    if name.is_empty() {
+        return Err(BuildError("a header's name is empty".into()));
+    }
+    if memchr::memchr3(b'\n', b'\r', 0, name).is_some() {
+        return Err(BuildError(format!("the header name {:?} holds a line break or a NUL", shown())));
+    }
+    if name.len() > limits::HEADER_NAME_BYTES {
+        return Err(BuildError(format!(
+            "the header name {:?}... has {} bytes; {} are allowed",
+            shown(),
+            name.len(),
+            limits::HEADER_NAME_BYTES
+        )));
+    }
+    text.extend_from_slice(name);
+    text.extend_from_slice(b": ");
+    match value {
+        Value::Text(value) => encoding::encode_into(value, escape, text),
+        Value::Array(elements) => {
+            if elements.is_empty() {
+                return Err(BuildError(format!("the array {:?} has no elements", shown())));
+            }
+            if elements.iter().any(|e| memchr::memmem::find(e, encoding::ARRAY_SEPARATOR).is_some()) {
+                return Err(BuildError(format!(
+                    "an element of the array {:?} holds \"|:\", which separates elements",
+                    shown()
+                )));
+            }
+            let mut joined = encoding::ARRAY_PREFIX.to_vec();
+            joined.extend_from_slice(&elements.join(encoding::ARRAY_SEPARATOR));
+            encoding::encode_into(&joined, escape, text);
+        }
+        Value::Encoded(value) => {
+            let splits_wrong = memchr::memmem::find(value, b": ").is_some();
+            if splits_wrong || memchr::memchr(b'\n', value).is_some() {
+                return Err(BuildError(format!(
+                    "the encoded value of {:?} holds a line break or a colon and a space",
+                    shown()
+                )));
+            }
+            text.extend_from_slice(value);
+        }
+    }
+    text.push(b'\n');
+    Ok(())
+}
+
+/// The line that frames the body, the empty line and the body. A header that happens to be called Content-Length and
+/// stands last would be taken for the frame of a body, so it gets a frame of its own behind it.
+fn append_body(text: &mut Vec<u8>, body: &[u8], ends_in_content_length: bool) {
+    if !body.is_empty() || ends_in_content_length {
+        text.extend_from_slice(format!("Content-Length: {}\n", body.len()).as_bytes());
+    }
+    text.push(b'\n');
+    text.extend_from_slice(body);
+}
+
+#[cfg(test)]
+#[path = "event_tests.rs"]
+mod tests;

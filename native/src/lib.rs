@@ -1,0 +1,13 @@
+//! The native core of switchcast: everything that touches each datagram; no policy, no logging.
+//!
+//! Only the folder `python` knows Python. The other files are plain Rust and are tested by cargo alone.
+
+pub mod encoding;
+pub mod event;
+pub mod frame;
+pub mod limits;
+pub mod reject;
+pub mod render;
+
+#[cfg(feature = "python")]
+mod python;

@@ -1,0 +1,133 @@
+//! Python values to ours and back.
+
+use crate::event::{BuildError, Event, Source, Value};
+use crate::reject::Reject;
+use hashbrown::HashMap;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyMapping, PyString};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pyo3::import_exception!(switchcast.errors, RejectedDatagram);
+pyo3::import_exception!(switchcast.errors, KeyTextError);
+
+/// A header's name and value, both as Python objects.
+pub type Pair<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+impl From<Reject> for PyErr {
+    fn from(reason: Reject) -> PyErr {
+        RejectedDatagram::new_err((reason.name(), reason.message()))
+    }
+}
+
+impl From<BuildError> for PyErr {
+    fn from(error: BuildError) -> PyErr {
+        PyValueError::new_err(error.0)
+    }
+}
+
+/// Text from bytes: UTF-8, other bytes as lone surrogates.
+pub fn text<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
+    // SAFETY: the pointer and the length are those of one slice, and `surrogateescape` maps every byte that is not
+    // UTF-8 to a lone surrogate, so that decoding fails for lack of memory only.
+    unsafe {
+        let decoded = pyo3::ffi::PyUnicode_DecodeUTF8(
+            bytes.as_ptr().cast(),
+            bytes.len() as pyo3::ffi::Py_ssize_t,
+            c"surrogateescape".as_ptr(),
+        );
+        Bound::from_owned_ptr(py, decoded).cast_into_unchecked()
+    }
+}
+
+/// Bytes from `str` (UTF-8, lone surrogates back to the bytes they stand for) or from `bytes`.
+pub fn bytes_of(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    if let Ok(text) = value.cast::<PyString>() {
+        return match text.to_str() {
+            Ok(text) => Ok(text.as_bytes().to_vec()),
+            Err(_) => Ok(text.call_method1("encode", ("utf-8", "surrogateescape"))?.cast::<PyBytes>()?.as_bytes().to_vec()),
+        };
+    }
+    match value.cast::<PyBytes>() {
+        Ok(bytes) => Ok(bytes.as_bytes().to_vec()),
+        Err(_) => Err(PyTypeError::new_err(format!("expected str or bytes, not {}", value.get_type().name()?))),
+    }
+}
+
+/// The pairs of a mapping, or of an iterable of pairs, in order.
+pub fn pairs<'py>(headers: &Bound<'py, PyAny>) -> PyResult<Vec<Pair<'py>>> {
+    if let Ok(mapping) = headers.cast::<PyMapping>() {
+        return mapping.items()?.iter().map(|pair| pair.extract()).collect();
+    }
+    headers.try_iter()?.map(|pair| pair?.extract()).collect()
+}
+
+/// Names and values ready to be built.
+pub fn built_headers(pairs: &[Pair<'_>], encoded: bool) -> PyResult<Vec<(Vec<u8>, Value)>> {
+    let header = |(name, value): &Pair<'_>| Ok((bytes_of(name)?, header_value(value, encoded)?));
+    pairs.iter().map(header).collect()
+}
+
+fn header_value(value: &Bound<'_, PyAny>, encoded: bool) -> PyResult<Value> {
+    let is_text = value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>();
+    if encoded {
+        return Ok(Value::Encoded(bytes_of(value)?));
+    }
+    if is_text {
+        return Ok(Value::Text(bytes_of(value)?));
+    }
+    match value.try_iter() {
+        Ok(elements) => Ok(Value::Array(elements.map(|element| bytes_of(&element?)).collect::<PyResult<_>>()?)),
+        Err(_) => {
+            let kind = value.get_type().name()?;
+            Err(PyTypeError::new_err(format!("a header's value is a str or a list of str, not {kind}")))
+        }
+    }
+}
+
+/// `address:port` of a source, `[address]:port` for IPv6.
+pub fn source_text(event: &Event) -> Option<String> {
+    match &event.source {
+        Source::Unknown => None,
+        Source::Datagram(address) => Some(address.to_string()),
+        Source::Other(text) => Some(text.to_string()),
+    }
+}
+
+pub fn source_from(text: Option<String>) -> Source {
+    match text {
+        None => Source::Unknown,
+        Some(text) => match text.parse() {
+            Ok(address) => Source::Datagram(address),
+            Err(_) => Source::Other(text.into_boxed_str()),
+        },
+    }
+}
+
+/// Names that have been seen, as Python strings: a name costs its string once, not once an event.
+///
+/// Bounded, for names come from outside: 4,096 names of at most 64 bytes are kept, others are made anew each time.
+pub struct Names(HashMap<Box<[u8]>, Py<PyString>>);
+
+const NAMES_KEPT: usize = 4_096;
+const NAME_KEPT_BYTES: usize = 64;
+static NAMES: PyOnceLock<Mutex<Names>> = PyOnceLock::new();
+
+impl Names {
+    pub fn lock(py: Python<'_>) -> MutexGuard<'static, Names> {
+        let names = NAMES.get_or_init(py, || Mutex::new(Names(HashMap::new())));
+        names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn get<'py>(&mut self, py: Python<'py>, name: &[u8]) -> Bound<'py, PyString> {
+        if let Some(known) = self.0.get(name) {
+            return known.bind(py).clone();
+        }
+        let made = text(py, name);
+        if self.0.len() < NAMES_KEPT && name.len() <= NAME_KEPT_BYTES {
+            self.0.insert(name.into(), made.clone().unbind());
+        }
+        made
+    }
+}

@@ -1,0 +1,28 @@
+//! What Python sees: the only folder that knows it. `src/switchcast/_native.pyi` is its documentation.
+
+mod convert;
+mod event;
+mod frames;
+
+use crate::{frame, limits, reject::Reject};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyMappingProxy, PyTuple};
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("REJECT_REASONS", PyTuple::new(py, Reject::ALL.map(Reject::name))?)?;
+    let bounds = PyDict::new(py);
+    for (name, bound) in limits::ALL {
+        bounds.set_item(name, bound)?;
+    }
+    module.add("LIMITS", PyMappingProxy::new(py, bounds.as_mapping()))?;
+    module.add("TRAILER", PyBytes::new(py, &frame::TRAILER))?;
+    module.add("MAX_DATAGRAM_IPV4", limits::DATAGRAM_IPV4_BYTES)?;
+    module.add("MAX_DATAGRAM_IPV6", limits::DATAGRAM_IPV6_BYTES)?;
+    module.add_class::<event::PyEvent>()?;
+    module.add_class::<frames::StockFrames>()?;
+    module.add_function(wrap_pyfunction!(frames::stock_misreads, module)?)?;
+    Ok(())
+}
