@@ -2,6 +2,7 @@
 //!
 //! Each property panics where it does not hold, and says whether the bytes were taken.
 
+use switchcast_native::capture::{CaptureError, CaptureFormat, CaptureReader, CaptureWriter, Datagram};
 use switchcast_native::encoding::{self, Escape};
 use switchcast_native::event::{self, Event, Value};
 use switchcast_native::frame::{self, Psk};
@@ -65,4 +66,34 @@ pub fn frame(datagram: &[u8]) -> bool {
     let sealed = psk.seal(SALT, &frame::sealed_text(&event, b""));
     assert_eq!(frame::open(&sealed, Some(&psk)).as_ref(), Ok(&event));
     true
+}
+
+/// Any file is read the same in one piece and in many, and the datagrams in it can be written and read again.
+pub fn capture(file: &[u8]) -> bool {
+    let whole = read([file]);
+    assert_eq!(read(file.chunks(7)), whole, "the size of the pieces makes no difference");
+    let Ok((datagrams, fault, _)) = whole else {
+        return false;
+    };
+    let writer = CaptureWriter::new(CaptureFormat::Pcapng);
+    let mut written = writer.header();
+    for Datagram { time_ns, source, destination, payload } in &datagrams {
+        written.extend(writer.packet(*time_ns, *source, *destination, payload).expect("what was read can be written"));
+    }
+    let again = read([&written[..]]).expect("what is written can be read");
+    assert_eq!((&again.0, &again.1), (&datagrams, &None));
+    fault.is_none() && !datagrams.is_empty()
+}
+
+type Reading = (Vec<Datagram>, Option<String>, Vec<(&'static str, u64)>);
+
+/// Everything that a reader tells of a file that is fed to it in `pieces`.
+fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Reading, CaptureError> {
+    let mut reader = CaptureReader::new();
+    let mut datagrams = Vec::new();
+    for piece in pieces {
+        reader.feed(piece, &mut datagrams)?;
+    }
+    let fault = reader.finish();
+    Ok((datagrams, fault, reader.counters()))
 }

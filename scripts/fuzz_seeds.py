@@ -6,7 +6,7 @@ in ``fuzz/seeds``, from which the tests' own mutations start.
 
 from __future__ import annotations
 
-import gzip
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from recordings import DATA, read_pcap  # noqa: E402
 
 TRAILER = bytes.fromhex("e284b1c598c68ed3acc59ed0a9d087c5a6cf9ac4a6")
-PCAP_HEADER_BYTES = 24
+FRAGMENT_BYTES = 400
 FEW_BYTES = 1_300
 """Longer seeds make mutation slow and reach nothing that these do not."""
 ODD = (
@@ -61,11 +61,46 @@ def seeds(only_few: bool) -> Iterator[tuple[str, bytes]]:
         yield "event", text_of(datagram)
     yield from (("frame", datagram) for datagram in plain[-3:] + psk if only_few)
     yield from (("frame", datagram) for datagram in plain + psk if not only_few)
-    capture = gzip.decompress((DATA / "stock-plain.pcap.gz").read_bytes())
-    end = PCAP_HEADER_BYTES
-    for _ in range(3):
-        end += 16 + int.from_bytes(capture[end + 8 : end + 12], "little")
-    yield "capture", capture[:end]
+    for capture in captures(plain[:3]):
+        yield "capture", capture
+
+
+def captures(datagrams: list[bytes]) -> Iterator[bytes]:
+    """The same datagrams as pcap of Ethernet, big-endian and in fragments, and as pcapng of raw IP."""
+    packets = [packet for datagram in datagrams for packet in ipv4_packets(datagram, FRAGMENT_BYTES)]
+    pcap = struct.pack(">IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 0x40000, 1)
+    for second, packet in enumerate(packets):
+        frame = bytes(12) + b"\x08\x00" + packet
+        pcap += struct.pack(">IIII", second, 0, len(frame), len(frame)) + frame
+    yield pcap
+    pcapng = pcapng_block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    pcapng += pcapng_block(1, struct.pack("<HHI", 101, 0, 0))
+    for second, datagram in enumerate(datagrams):
+        (packet,) = ipv4_packets(datagram, len(datagram) + 8)
+        head = struct.pack("<IIIII", 0, 0, second * 10**6, len(packet), len(packet))
+        pcapng += pcapng_block(6, head + packet + bytes(-len(packet) % 4))
+    yield pcapng
+
+
+def ipv4_packets(payload: bytes, most: int) -> list[bytes]:
+    """``payload`` over UDP from 127.0.0.1 to 225.1.1.1, in fragments that carry ``most`` bytes, checksums left out."""
+    whole = struct.pack(">HHHH", 4242, 4242, len(payload) + 8, 0) + payload
+    packets = []
+    for start in range(0, len(whole), most):
+        piece = whole[start : start + most]
+        more = 0x2000 if start + most < len(whole) else 0
+        packets.append(
+            struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(piece), len(payload), more | start // 8, 1, 17, 0)
+            + bytes([127, 0, 0, 1, 225, 1, 1, 1])
+            + piece
+        )
+    return packets
+
+
+def pcapng_block(kind: int, body: bytes) -> bytes:
+    """One block, its length at both ends."""
+    length = struct.pack("<I", 12 + len(body))
+    return struct.pack("<I", kind) + length + body + length
 
 
 def main() -> None:

@@ -87,3 +87,8 @@ fn any_text_is_an_event_or_rejected() {
 fn any_datagram_is_an_event_or_rejected() {
     check("frame", properties::frame);
 }
+
+#[test]
+fn any_file_is_a_capture_or_rejected() {
+    check("capture", properties::capture);
+}
