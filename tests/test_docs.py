@@ -1,0 +1,195 @@
+"""The documentation is true: its examples are run, its figures and options compared with the code's.
+
+How a fenced block is taken, by its language:
+
+=============  ===========================================================================================
+``pycon``      a Python session, as doctest reads it; one namespace a page
+``python``     a program of its own; a ``text`` block right behind it is what it prints
+``console``    commands behind ``$``, each followed by what it prints, standard error included
+``sh``         commands that are only read: each ``make`` target and each script in them must exist
+=============  ===========================================================================================
+
+In expected output ``...`` stands for anything. Commands and programs find the plain recording as ``capture.pcap.gz``.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+from recordings import DATA
+
+from switchcast import REJECT_REASONS
+from switchcast._native import LIMITS
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?P<target>[^)#\s]*)(?:#(?P<anchor>[^)\s]*))?\)")
+TIMEOUT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: where it begins, its language, its text, and the output that a block behind it shows."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    output: str | None
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def blocks(language: str) -> list[Block]:
+    """Every block of ``language`` in the documentation."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        fences = list(FENCE.finditer(text))
+        for fence, behind in zip_longest(fences, fences[1:]):
+            if fence["language"] == language:
+                close = behind is not None and behind["language"] == "text" and behind.start() - fence.end() < 3
+                output = behind["text"] if behind is not None and close else None
+                line = text.count("\n", 0, fence.start()) + 1
+                found.append(Block(page, line, language, fence["text"], output))
+    return found
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """Where examples are run: an empty folder with the plain recording in it."""
+    shutil.copy(DATA / "stock-plain.pcap.gz", tmp_path / "capture.pcap.gz")
+    return tmp_path
+
+
+def run(command: list[str], desk: Path, program: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ``command`` as a person at a terminal 100 columns wide would, but without colour."""
+    scripts = sysconfig.get_path("scripts")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHCAST_")}
+    environment |= {"PATH": f"{scripts}:{environment['PATH']}", "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    environment |= {"HOME": str(desk), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    return subprocess.run(
+        command,
+        cwd=desk,
+        env=environment,
+        input=program or "",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+
+
+def assert_printed(expected: str, printed: str, what: str) -> None:
+    checker = doctest.OutputChecker()
+    if not checker.check_output(expected, printed, doctest.ELLIPSIS):
+        example = doctest.Example(what, expected)
+        pytest.fail(f"{what}\n{checker.output_difference(example, printed, doctest.ELLIPSIS)}", pytrace=False)
+
+
+def commands(block: Block) -> list[tuple[str, str]]:
+    """Each command of a console block with what it prints."""
+    found: list[tuple[str, str]] = []
+    for line in block.text.splitlines(keepends=True):
+        if line.startswith("$ "):
+            found.append((line[2:], ""))
+        elif line.startswith("> ") and not found[-1][1]:
+            found[-1] = (found[-1][0] + line[2:], "")
+        else:
+            found[-1] = (found[-1][0], found[-1][1] + line)
+    return found
+
+
+def test_there_are_examples() -> None:
+    assert min(len(blocks(language)) for language in ("pycon", "python", "console", "sh")) > 0
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```pycon" in page.read_text(encoding="utf-8")], ids=lambda page: page.name
+)
+def test_sessions_show_what_python_shows(page: Path) -> None:
+    # Lines that are not of a session stay in place as empty ones, so that doctest names the page's own.
+    lines = [""] * page.read_text(encoding="utf-8").count("\n")
+    for block in blocks("pycon"):
+        if block.page == page:
+            session = block.text.splitlines()
+            lines[block.line : block.line + len(session)] = session
+    test = doctest.DocTestParser().get_doctest("\n".join(lines), {}, page.name, str(page), 0)
+    said: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
+    if said:
+        pytest.fail("".join(said), pytrace=False)
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_programs_run(block: Block, desk: Path) -> None:
+    ended = run([sys.executable, "-"], desk, block.text)
+    assert ended.returncode == 0, ended.stdout
+    if block.output is not None:
+        assert_printed(block.output, ended.stdout, str(block))
+
+
+@pytest.mark.parametrize("block", blocks("console"), ids=str)
+def test_commands_print_what_is_shown(block: Block, desk: Path) -> None:
+    for command, output in commands(block):
+        ended = run(["bash", "-c", command], desk)
+        assert_printed(output, ended.stdout, f"{block}: {command.strip()}")
+
+
+@pytest.mark.parametrize("block", blocks("sh"), ids=str)
+def test_named_targets_and_scripts_exist(block: Block) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z]+)", block.text, re.MULTILINE)) <= targets
+    for script in re.findall(r"^(?:bash )?((?:\./|scripts/|\.ci/)\S+)", block.text, re.MULTILINE):
+        assert (ROOT / script).is_file(), script
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for link in LINK.finditer(text):
+        if "://" in link["target"]:
+            continue
+        target = (page.parent / link["target"]).resolve() if link["target"] else page
+        assert target.exists(), f"{page.name} links to {link['target']}"
+        if link["anchor"]:
+            assert link["anchor"] in anchors(target), f"{page.name} links to {link['target']}#{link['anchor']}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as repository viewers make them."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table under ``heading``, without its head."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    section = re.split(r"^#+ ", text.split(f" {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_every_limit_is_documented_with_its_figure() -> None:
+    documented = {row[0].strip("` |"): int(row[1].replace(",", "")) for row in rows("limits.md", "Limits")}
+    assert documented == dict(LIMITS)
+
+
+def test_every_reject_reason_is_documented() -> None:
+    documented = [row[0].strip("` |") for row in rows("limits.md", "Why a datagram is rejected")]
+    assert documented == list(REJECT_REASONS)
