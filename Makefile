@@ -13,7 +13,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-PIP := $(PYTHON) -m pip install --quiet
+PIP := -m pip install --quiet
+# Third-party clients have an environment of their own: what they ask for is not what we do.
+PEERS := .tools/peers
 CARGO_FILES := native/Cargo.toml native/Cargo.lock
 NATIVE := $(CARGO_FILES) $(shell find native/src -name '*.rs')
 PACKAGE := pyproject.toml README.md LICENSE $(NATIVE) $(shell find src -type f -not -name '*.pyc' -not -name '*.so')
@@ -30,7 +32,7 @@ help: ## Say what can be made
 demo: $(VENV)/.installed ## Run a simulated cluster of three switches over multicast on this machine
 	$(VENV)/bin/switchcast demo $(or $(ARGS),--for 20s)
 
-test: $(VENV)/.system $(VENV)/.installed $(VENV)/.group-test ## Run all tests, against the package as it installs
+test: $(VENV)/.system $(VENV)/.installed $(VENV)/.group-test $(PEERS)/.group-peers ## Run all tests, against the package as it installs
 	cargo test --quiet --locked --no-default-features --manifest-path native/Cargo.toml
 	SWITCHCAST_TESTED=wheel $(PYTHON) -m pytest $(ARGS)
 
@@ -49,10 +51,11 @@ format: $(VENV)/.group-check ## Put the code into the project's format
 	$(VENV)/bin/ruff check --fix .
 	cargo fmt --manifest-path native/Cargo.toml
 
-bench: $(VENV)/.installed $(VENV)/.group-bench ## Measure, with the peers, in one run (some minutes)
-	$(PYTHON) -m benchmarks $(ARGS)
+bench: $(PEERS)/.installed ## Measure, with the peers, in one run (some minutes)
+	$(PEERS)/bin/python -m benchmarks $(ARGS)
 
-fuzz: $(VENV)/.installed ## Fuzz each parser for FUZZ_SECONDS (60)
+fuzz: ## Fuzz each parser for FUZZ_SECONDS (60)
+	scripts/setup-system.sh build
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
 wheel: $(VENV)/.group-build ## Build the wheel for any Linux, and try it where there is no Rust
@@ -60,7 +63,7 @@ wheel: $(VENV)/.group-build ## Build the wheel for any Linux, and try it where t
 	$(VENV)/bin/maturin build --release --locked --zig --compatibility manylinux2014 --out dist
 	$(PYTHON) scripts/try_wheel.py dist/*.whl
 
-develop: $(VENV)/.group-build $(VENV)/.group-test $(VENV)/.group-check ## Install so that edits of Python files are live
+develop: $(VENV)/.group-build $(VENV)/.group-test $(VENV)/.group-check $(PEERS)/.group-peers ## Install so that edits of Python files are live
 	$(VENV)/bin/maturin develop --release --locked
 	rm -f $(VENV)/.installed
 
@@ -69,15 +72,19 @@ clean: ## Remove everything that was built
 
 # The stamps. .system is in .venv only because that is where stamps are; a machine that changes wants a new .venv.
 
-$(VENV)/pyvenv.cfg: scripts/make-venv.sh
-	scripts/make-venv.sh $(VENV)
+%/pyvenv.cfg: scripts/make-venv.sh
+	scripts/make-venv.sh $*
 
 $(VENV)/.system: scripts/setup-system.sh $(VENV)/pyvenv.cfg
 	scripts/setup-system.sh test
 	touch $@
 
 $(VENV)/.group-%: pyproject.toml $(VENV)/pyvenv.cfg
-	$(PIP) --group $*
+	$(PYTHON) $(PIP) --group $*
+	touch $@
+
+$(PEERS)/.group-peers: pyproject.toml $(PEERS)/pyvenv.cfg
+	$(PEERS)/bin/python $(PIP) --group peers
 	touch $@
 
 build/wheel/.built: $(PACKAGE) $(VENV)/.group-build
@@ -87,6 +94,10 @@ build/wheel/.built: $(PACKAGE) $(VENV)/.group-build
 	touch $@
 
 $(VENV)/.installed: build/wheel/.built $(VENV)/pyvenv.cfg
-	$(PIP) --force-reinstall --no-deps build/wheel/*.whl
-	$(PIP) build/wheel/*.whl
+	$(PYTHON) $(PIP) --force-reinstall --no-deps build/wheel/*.whl
+	$(PYTHON) $(PIP) build/wheel/*.whl
+	touch $@
+
+$(PEERS)/.installed: build/wheel/.built $(PEERS)/.group-peers
+	$(PEERS)/bin/python $(PIP) --force-reinstall --no-deps build/wheel/*.whl
 	touch $@

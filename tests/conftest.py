@@ -13,11 +13,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from recordings import DATA, read_pcap
 
+PEERS = Path(__file__).parent.parent / ".tools" / "peers"
 SETTLING_SECONDS = 5.0
 """How long a thread or descriptor that is on its way out may take; a clean test never waits for it."""
 
@@ -46,6 +48,14 @@ def wiki_examples() -> list[dict[str, Any]]:
     """The seven events of the module's wiki page: ``kind`` and ``headers``, a list of name and value on the wire."""
     with open(DATA / "wiki-2008-examples.jsonl", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def peers_python() -> Path:
+    """The Python of the environment that third-party clients have to themselves; run them in it as programs."""
+    python = PEERS / "bin" / "python"
+    assert python.exists(), "the environment of the third-party clients is missing; make test and make develop make it"
+    return python
 
 
 def open_descriptors() -> dict[int, str]:
