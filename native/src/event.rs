@@ -220,21 +220,11 @@ impl Event {
     }
 }
 
-/// The first `Event-Name` and the first `Event-Subclass` of a text that has not been indexed, as they stand on the wire.
+/// The first header of this name in a text that has not been indexed, as it stands on the wire.
 ///
-/// `Event-Name` is nearly always the first line, so this costs a few nanoseconds where an index would cost hundreds.
-/// It stops at the first empty line, and says nothing of whether the text is an event.
-pub fn peek(text: &[u8], want_subclass: impl FnOnce(&[u8]) -> bool) -> (Option<&[u8]>, Option<&[u8]>) {
-    let Some(name) = peek_header(text, b"Event-Name") else {
-        return (None, peek_header(text, b"Event-Subclass"));
-    };
-    if want_subclass(name) {
-        return (Some(name), peek_header(text, b"Event-Subclass"));
-    }
-    (Some(name), None)
-}
-
-fn peek_header<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+/// `Event-Name` is nearly always the first line and `Event-Subclass` the second, so this costs a few nanoseconds where
+/// an index costs hundreds. It stops at the first empty line, and says nothing of whether the text is an event.
+pub fn peek<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = text;
     while let Some(end) = memchr::memchr(b'\n', rest) {
         let line = &rest[..end];

@@ -30,6 +30,8 @@ pub const SALT_FIELD: usize = 256;
 /// Characters of a UUID.
 pub const SALT: usize = 36;
 const BLOCK: usize = 8;
+/// Bytes of a header's name that a stock receiver keeps (seen).
+const STOCK_NAME_BYTES: usize = 122;
 
 /// The trailer and the padding as one piece, for gathering writes.
 pub static TAIL: [u8; TRAILER.len() + PADDING] = {
@@ -160,7 +162,12 @@ fn looks_encrypted(datagram: &[u8]) -> bool {
     sealed >= BLOCK
         && sealed.is_multiple_of(BLOCK)
         && datagram[SALT..SALT_FIELD].iter().all(|&byte| byte == 0)
-        && datagram[..SALT].iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+        && is_salt(&datagram[..SALT])
+}
+
+/// Whether `text` could be a UUID: hex digits and hyphens.
+pub fn is_salt(text: &[u8]) -> bool {
+    text.len() == SALT && text.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
 }
 
 /// What a stock receiver would read wrong in `event`: one sentence for each.
@@ -185,6 +192,9 @@ pub fn stock_misreads(event: &Event) -> Vec<String> {
         let shown = String::from_utf8_lossy(&name[..name.len().min(40)]);
         if memchr::memchr(b':', name).is_some() {
             found.push(format!("the header name {shown:?} holds a colon: stock splits it there"));
+        }
+        if name.len() > STOCK_NAME_BYTES {
+            found.push(format!("the header name {shown:?} is longer than {STOCK_NAME_BYTES} bytes: stock cuts it"));
         }
         if memchr::memmem::find(value, b"%00").is_some() {
             found.push(format!("the value of {shown:?} holds a NUL: stock cuts it there"));

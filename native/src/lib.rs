@@ -2,12 +2,15 @@
 //!
 //! Only the folder `python` knows Python. The other files are plain Rust and are tested by cargo alone.
 
+pub mod capture;
 pub mod encoding;
 pub mod event;
 pub mod frame;
 pub mod limits;
+pub mod matching;
 pub mod reject;
 pub mod render;
+pub mod socket;
 
 #[cfg(feature = "python")]
 mod python;

@@ -242,8 +242,11 @@ class Receiver:
     def wait(self, timeout: float | None = None, /) -> bool:
         """Block, without the GIL, until ``read`` has something to give; False when ``timeout`` seconds passed."""
     def counters(self) -> dict[str, int]:
-        """``datagrams``, ``bytes``, ``delivered``, ``unmatched``, ``ring_overflow``, ``kernel_drops``,
-        ``zero_length``, ``condition_errors`` and ``rejected_<reason>`` for every reason, since the start."""
+        """Counts since the start, by name.
+
+        ``datagrams`` is always the sum of ``delivered``, ``unmatched``, ``ring_overflow``, ``waiting`` and the
+        ``rejected_<reason>`` of every reason. ``condition_errors`` are among the unmatched; ``kernel_drops`` never
+        reached us (SO_RXQ_OVFL, SO_MEMINFO); ``bytes`` are those of the datagrams."""
     def sockets(self) -> list[dict[str, str | int]]:
         """One row a socket: ``address``, ``port``, ``interface``, ``receive_buffer`` as the kernel granted it."""
     def close(self) -> None: ...
@@ -269,17 +272,21 @@ class Sender:
         send_buffer: int = 4194304,
     ) -> Sender: ...
     def send(self, events: Sequence[Event], /) -> int:
-        """Send as many of ``events`` as the queues take without waiting; how many of them are done with.
+        """Send as many of ``events`` as the queues take without waiting; how many at the head of the list every
+        destination is done with. Come back with the rest of the same list a moment later, or ``abandon`` it. A queue
+        that stays full for 0.2 s loses the event, counted as ``queue_full``.
 
         ``Multicast-Sender`` is added, as the last header, to an event that has none: ``sender``, else the event's
         FreeSWITCH-Switchname. A destination that fails is counted and does not stop the others. An event that no
         datagram can carry is counted as ``too_large`` and skipped.
         """
-    def wait_writable(self, timeout: float, /) -> bool: ...
-    def fileno(self) -> int:
-        """Writable when every destination's queue has room again."""
+    def abandon(self) -> None:
+        """Forget how far each destination got in a list that ``send`` has not finished and will not be given again."""
+    def take_too_large(self) -> tuple[str, int, int] | None:
+        """Name, size and limit (bytes) of the last event that was too large; told once."""
     def counters(self) -> dict[str, int]:
-        """``datagrams``, ``bytes``, ``too_large``, ``errors``, ``queue_full`` since the start, all destinations."""
+        """``datagrams``, ``bytes``, ``too_large``, ``queue_full``, ``errors`` since the start, all destinations: an
+        event and a destination is counted in just one of them (and in ``bytes``)."""
     def destinations(self) -> list[dict[str, str | int]]:
         """One row a destination: ``address``, ``port``, ``kind``, ``datagrams``, ``errors``, ``last_error``."""
     def close(self) -> None: ...

@@ -70,24 +70,29 @@ impl PyEvent {
         let object = parsed.cast::<PyTuple>().map_err(|_| bad("not a JSON object".into()))?;
         let mut headers = Vec::new();
         let mut body = Vec::new();
-        let mut length = None;
+        let mut framing = None;
         for pair in object.iter() {
             let (name, value): (Bound<'_, PyString>, Bound<'_, PyAny>) =
                 pair.extract().map_err(|_| bad("not a JSON object".into()))?;
-            let is_text = value.is_instance_of::<PyString>();
-            if !is_text && !value.is_instance_of::<PyList>() {
-                return Err(bad(format!("the value of {name:?} is neither a string nor a list of strings")));
-            }
+            let refused = |what: &str| bad(format!("the value of {name:?} is not {what}"));
             match name.to_str() {
-                Ok("_body") => body = bytes_of(&value)?,
+                Ok("_body") => {
+                    body = bytes_of(&value).map_err(|_| refused("text that an event could carry"))?;
+                }
                 Ok(extra) if extra.starts_with('_') => {}
-                Ok("Content-Length") => length = Some((headers.len(), (name.into_any(), value))),
+                _ if !value.is_instance_of::<PyString>() && !value.is_instance_of::<PyList>() => {
+                    return Err(refused("a string or a list of strings"));
+                }
+                Ok("Content-Length") => {
+                    framing = Some(headers.len());
+                    headers.push((name.into_any(), value));
+                }
                 _ => headers.push((name.into_any(), value)),
             }
         }
         // The length that frames the body is written anew; without a body the name is a header like any other.
-        if let (Some((place, header)), true) = (length, body.is_empty()) {
-            headers.insert(place, header);
+        if let (Some(place), false) = (framing, body.is_empty()) {
+            headers.remove(place);
         }
         let built = built_headers(&headers, false).map_err(|error| bad(error.value(py).to_string()))?;
         let event = Event::build(by_reference(&built), &body, Escape::Lossless).map_err(|error| bad(error.0))?;
@@ -113,11 +118,12 @@ impl PyEvent {
             let key = names.get(py, name);
             let value = encoding::decode(raw);
             if value.starts_with(encoding::ARRAY_PREFIX) {
-                return lists_too(py, &self.0, &mut names);
+                break;
             }
             dict.set_item(key, text(py, &value))?;
         }
-        if dict.len() == self.0.len() { Ok(dict) } else { lists_too(py, &self.0, &mut names) }
+        drop(names);
+        if dict.len() == self.0.len() { Ok(dict) } else { lists_too(py, &self.0) }
     }
 
     fn with_headers(&self, headers: &Bound<'_, PyAny>) -> PyResult<Self> {
@@ -277,8 +283,7 @@ impl PyEvent {
     fn __repr__(&self) -> String {
         let shown = |name: &[u8]| {
             self.0.value(name).map(|value| {
-                let text: String = String::from_utf8_lossy(&value).chars().take(60).collect();
-                text.escape_debug().to_string()
+                String::from_utf8_lossy(&value).escape_debug().take(60).collect::<String>()
             })
         };
         let mut out = format!("<Event {}", shown(b"Event-Name").unwrap_or_else(|| "without a name".into()));
@@ -310,10 +315,11 @@ impl PyEvent {
 }
 
 /// The decoded headers of an event that has arrays or repeated headers.
-fn lists_too<'py>(py: Python<'py>, event: &Event, names: &mut Names) -> PyResult<Bound<'py, PyDict>> {
+fn lists_too<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, value) in render::seen(event) {
-        let key = names.get(py, name);
+        // The lock is not held over what may run the garbage collector: a finaliser could want it.
+        let key = Names::lock(py).get(py, name);
         match value {
             Seen::Text(value) => dict.set_item(key, text(py, &value))?,
             Seen::List(values) => {

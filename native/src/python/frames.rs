@@ -46,7 +46,9 @@ impl StockFrames {
             Some(text) => text
                 .as_bytes()
                 .try_into()
-                .map_err(|_| PyValueError::new_err("a salt is a UUID of 36 characters"))?,
+                .ok()
+                .filter(|salt: &[u8; frame::SALT]| frame::is_salt(salt))
+                .ok_or_else(|| PyValueError::new_err("a salt is a UUID of 36 characters"))?,
         };
         Ok(PyBytes::new(py, &psk.seal(&salt, &frame::sealed_text(event, b""))))
     }

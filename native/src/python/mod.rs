@@ -1,10 +1,13 @@
 //! What Python sees: the only folder that knows it. `src/switchcast/_native.pyi` is its documentation.
 
+mod capture;
 mod convert;
 mod event;
 mod frames;
+mod matcher;
+mod sockets;
 
-use crate::{frame, limits, reject::Reject};
+use crate::{frame, limits, matching, reject::Reject};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMappingProxy, PyTuple};
 
@@ -13,6 +16,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("REJECT_REASONS", PyTuple::new(py, Reject::ALL.map(Reject::name))?)?;
+    module.add("EVENT_NAMES", PyTuple::new(py, matching::EVENT_NAMES)?)?;
     let bounds = PyDict::new(py);
     for (name, bound) in limits::ALL {
         bounds.set_item(name, bound)?;
@@ -23,6 +27,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("MAX_DATAGRAM_IPV6", limits::DATAGRAM_IPV6_BYTES)?;
     module.add_class::<event::PyEvent>()?;
     module.add_class::<frames::StockFrames>()?;
+    module.add_class::<matcher::PyMatcher>()?;
+    module.add_class::<sockets::PyReceiver>()?;
+    module.add_class::<sockets::PySender>()?;
+    module.add_class::<capture::PyCaptureReader>()?;
+    module.add_class::<capture::PyCaptureWriter>()?;
     module.add_function(wrap_pyfunction!(frames::stock_misreads, module)?)?;
     Ok(())
 }

@@ -1,0 +1,72 @@
+"""``multicast://group[,group...]:port``: stock datagrams to and from multicast groups, IPv4 and IPv6.
+
+=================  ====================================================================  ===================
+option             meaning                                                               default
+=================  ====================================================================  ===================
+``interface``      name, or an address, of the interface to join and to send on          by the routing table
+``ttl``            TTL (IPv4) and hop limit (IPv6) of what is sent, 0 to 255              1
+``loopback``       whether this host's own members hear what is sent                     yes
+``source``         hear only these senders (source-specific), comma-separated            anyone
+``source_address`` local address to send from                                            any
+``psk``            stock pre-shared key; better ``psk_file``, which keeps it in a file    none
+``sender``         ``Multicast-Sender`` for events that have none                        FreeSWITCH-Switchname
+``receive_buffer`` bytes to ask the kernel for; read back in ``receiver.sockets()``       4194304
+``send_buffer``    the same for sending                                                  4194304
+``ring``           events that may wait for the program before some are dropped          65536
+=================  ====================================================================  ===================
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import ClassVar
+
+from switchcast._native import Receiver, Sender
+from switchcast.endpoints.udp import DatagramEndpoint
+from switchcast.errors import UrlError
+
+__all__ = ["MulticastEndpoint"]
+
+
+class MulticastEndpoint(DatagramEndpoint):
+    """A multicast group, or several on one port. A unicast address among them is sent to, as the module does."""
+
+    OPTIONS = (*DatagramEndpoint.OPTIONS, "loopback", "source", "source_address", "ttl")
+    example: ClassVar[str] = "239.192.1.1"
+
+    def make_receiver(self, addresses: list[str]) -> Receiver:
+        groups = [address for address in addresses if ipaddress.ip_address(address).is_multicast]
+        sources = self.url.text("source")
+        return Receiver(
+            groups,
+            self.port,
+            interface=self.url.text("interface"),
+            sources=sources.split(",") if sources else (),
+            psk=self.psk,
+            matcher=self.matcher,
+            receive_buffer=self.receive_buffer,
+            ring_events=self.ring_events,
+        )
+
+    def make_sender(self, addresses: list[str]) -> Sender:
+        return Sender(
+            addresses,
+            self.port,
+            interface=self.url.text("interface"),
+            source=self.url.text("source_address"),
+            ttl=self.url.integer("ttl", 1, 0, 255),
+            loopback=self.url.boolean("loopback", True),
+            psk=self.psk,
+            sender=self.url.text("sender"),
+            send_buffer=self.send_buffer,
+        )
+
+    async def _addresses(self) -> list[str]:
+        addresses = await super()._addresses()
+        if not any(ipaddress.ip_address(address).is_multicast for address in addresses):
+            shown = ", ".join(addresses)
+            raise UrlError(
+                f"{self.url}: {shown} is no multicast group (224.0.0.0/4 or ff00::/8); "
+                "for a unicast address write udp:// instead"
+            )
+        return addresses

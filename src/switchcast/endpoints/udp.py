@@ -1,0 +1,206 @@
+"""``udp://host:port``: events as stock datagrams to and from unicast addresses, for networks without multicast.
+
+As a source it binds the address (``0.0.0.0`` and ``[::]`` for any), as a sink it sends to it. Everything but the joining
+is as in ``multicast:``, whose base this is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Sequence
+from typing import ClassVar
+
+from switchcast._native import Event, Matcher, Receiver, Sender
+from switchcast.endpoints.base import Endpoint, Role
+from switchcast.endpoints.url import EndpointUrl
+from switchcast.errors import EndpointUnavailable, EventTooLarge, UrlError
+
+__all__ = ["DatagramEndpoint", "UdpEndpoint"]
+
+READ_EVENTS = 1024
+"""Events that one batch holds at most: bounds how long the event loop waits for its next turn."""
+SEND_EVENTS = 256
+"""Events that are sent before the event loop gets a turn."""
+QUEUE_FULL_PAUSE = 0.0005
+"""Seconds until a full send queue is tried again."""
+STOCK_PORT = 4242
+"""The port of the module's own sample configuration."""
+
+
+class DatagramEndpoint(Endpoint):
+    """Stock datagrams over UDP: what ``udp:`` and ``multicast:`` have in common.
+
+    ``receiver`` and ``sender`` are the native sockets once they are open, for their counters and rows.
+    """
+
+    is_source = True
+    is_sink = True
+
+    OPTIONS: ClassVar[tuple[str, ...]] = (
+        "interface",
+        "psk",
+        "psk_file",
+        "receive_buffer",
+        "ring",
+        "send_buffer",
+        "sender",
+    )
+
+    def __init__(self, url: EndpointUrl, *, matcher: Matcher | None = None, role: Role | None = None) -> None:
+        super().__init__(url, matcher=matcher, role=role)
+        url.only(self.OPTIONS)
+        if not url.hosts:
+            raise UrlError(f"{url}: names no address; write for example {url.scheme}://{self.example}:{STOCK_PORT}")
+        if url.path not in ("", "/"):
+            raise UrlError(f"{url}: {url.scheme}: endpoints have no path, but this one has {url.path!r}")
+        self.port = STOCK_PORT if url.port is None else url.port
+        self.psk = url.secret("psk")
+        self.receive_buffer = url.integer("receive_buffer", 4 * 1024 * 1024, 2048, 1 << 30)
+        self.send_buffer = url.integer("send_buffer", 4 * 1024 * 1024, 2048, 1 << 30)
+        self.ring_events = url.integer("ring", 65536, 1, 1 << 24)
+        self.receiver: Receiver | None = None
+        self.sender: Sender | None = None
+
+    example: ClassVar[str] = "192.0.2.1"
+
+    def make_receiver(self, addresses: list[str]) -> Receiver:
+        """The native receiver for ``addresses``, opened."""
+        return Receiver(
+            addresses,
+            self.port,
+            psk=self.psk,
+            matcher=self.matcher,
+            receive_buffer=self.receive_buffer,
+            ring_events=self.ring_events,
+        )
+
+    def make_sender(self, addresses: list[str]) -> Sender:
+        """The native sender to ``addresses``, opened."""
+        return Sender(
+            addresses,
+            self.port,
+            psk=self.psk,
+            sender=self.url.text("sender"),
+            send_buffer=self.send_buffer,
+        )
+
+    async def open_source(self) -> None:
+        self.check_open()
+        if self.receiver is None:
+            self.receiver = self.make_receiver(await self._addresses())
+
+    async def open_sink(self) -> None:
+        self.check_open()
+        if self.sender is None:
+            self.sender = self.make_sender(await self._addresses())
+
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        await self.open_source()
+        receiver = self.receiver
+        assert receiver is not None
+        waited = True
+        while not self.closed:
+            events = receiver.read(READ_EVENTS)
+            if events:
+                # At full load there is always something to read: other tasks get their turn between batches.
+                if not waited:
+                    await asyncio.sleep(0)
+                waited = False
+                yield events
+            else:
+                await _readable(receiver.fileno())
+                waited = True
+
+    async def send(self, events: Sequence[Event]) -> None:
+        """Send ``events`` to every destination, in order.
+
+        A destination that fails is counted and does not stop the others (see ``sender.destinations()``). Raises
+        ``EventTooLarge``, after everything else has been sent, when an event fits no datagram.
+        """
+        await self.open_sink()
+        sender = self.sender
+        assert sender is not None
+        done = 0
+        try:
+            while done < len(events):
+                sent = sender.send(events[done : done + SEND_EVENTS])
+                done += sent
+                if done < len(events):
+                    await asyncio.sleep(0 if sent else QUEUE_FULL_PAUSE)
+        finally:
+            if done < len(events):
+                sender.abandon()
+        if (too_large := sender.take_too_large()) is not None:
+            name, size, limit = too_large
+            raise EventTooLarge(
+                f"{self.url}: the event {name} makes a datagram of {size:,} bytes, and UDP carries at most {limit:,}; "
+                "it was not sent",
+                size,
+                limit,
+            )
+
+    def counters(self) -> dict[str, int]:
+        counters: dict[str, int] = {}
+        if self.receiver is not None:
+            counters |= {f"received_{name}": count for name, count in self.receiver.counters().items()}
+        if self.sender is not None:
+            counters |= {f"sent_{name}": count for name, count in self.sender.counters().items()}
+        return counters
+
+    async def close(self) -> None:
+        self.closed = True
+        if self.receiver is not None:
+            self.receiver.close()
+        if self.sender is not None:
+            self.sender.close()
+
+    async def _addresses(self) -> list[str]:
+        """The URL's hosts as IP addresses; names are looked up."""
+        addresses = []
+        for host in self.url.hosts:
+            try:
+                address = str(ipaddress.ip_address(host))
+            except ValueError:
+                address = await self._look_up(host)
+            self.check_address(address)
+            addresses.append(address)
+        return addresses
+
+    def check_address(self, address: str) -> None:
+        """Raise ``UrlError`` for an address that this kind of endpoint cannot have."""
+
+    async def _look_up(self, host: str) -> str:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, self.port, type=socket.SOCK_DGRAM)
+        except (socket.gaierror, UnicodeError) as error:
+            raise EndpointUnavailable(f"{self.url}: the name {host!r} cannot be looked up: {error}") from None
+        return str(found[0][4][0])
+
+
+class UdpEndpoint(DatagramEndpoint):
+    """``udp://host[,host...]:port``. Options: those of ``DatagramEndpoint`` except ``interface``."""
+
+    OPTIONS = tuple(name for name in DatagramEndpoint.OPTIONS if name != "interface")
+
+    def check_address(self, address: str) -> None:
+        if ipaddress.ip_address(address).is_multicast:
+            raise UrlError(f"{self.url}: {address} is a multicast group; write multicast:// instead of udp://")
+
+
+async def _readable(fd: int) -> None:
+    """Wait until ``fd`` can be read."""
+    loop = asyncio.get_running_loop()
+    readable = loop.create_future()
+
+    def wake() -> None:
+        if not readable.done():
+            readable.set_result(None)
+
+    loop.add_reader(fd, wake)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(fd)
