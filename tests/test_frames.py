@@ -65,6 +65,24 @@ def assert_the_reference_agrees(datagram: bytes) -> None:
             assert found.array(reference.as_text(name)) == [reference.as_text(element) for element in elements]
 
 
+# The reference
+
+
+@pytest.mark.parametrize(
+    ("key", "clear", "sealed"),
+    [
+        ("0000000000000000", "0000000000000000", "4EF997456198DD78"),
+        ("FFFFFFFFFFFFFFFF", "FFFFFFFFFFFFFFFF", "51866FD5B85ECB8A"),
+        ("0123456789ABCDEF", "1111111111111111", "61F9C3802281B096"),
+    ],
+)
+def test_the_cipher_of_the_reference_is_blowfish(key: str, clear: str, sealed: str) -> None:
+    """Vectors that Eric Young published with the cipher's first implementations."""
+    cipher = reference.Blowfish(bytes.fromhex(key))
+    assert cipher.encrypt_cbc(bytes(8), bytes.fromhex(clear)) == bytes.fromhex(sealed)
+    assert cipher.decrypt_cbc(bytes(8), bytes.fromhex(sealed)) == bytes.fromhex(clear)
+
+
 # The frame
 
 
