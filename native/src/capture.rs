@@ -26,22 +26,6 @@ pub use writer::{CaptureFormat, CaptureWriter};
 use std::fmt;
 use std::net::SocketAddr;
 
-/// Bytes of one packet, or of one block that we must see whole. A length field can claim 4 GiB: without a limit eight
-/// bytes of file would have us wait for, and keep, all of it. No capture tool stores more than this of one packet.
-pub const PACKET_BYTES: usize = 262_144;
-
-/// Bytes of packet block around the packet: its own fields, and options such as a comment.
-pub const BLOCK_OVERHEAD_BYTES: usize = 65_536;
-
-/// Interfaces in one section of a pcapng file. Twenty bytes of file add one, and each is kept to the section's end.
-pub const INTERFACES: usize = 4_096;
-
-/// IP datagrams that wait for the rest of their fragments. One fragment of eight bytes is enough to begin one.
-pub const FRAGMENTED_DATAGRAMS: usize = 1_024;
-
-/// Bytes that those datagrams may take together. One fragment can make a datagram take 64 KiB, by its offset.
-pub const FRAGMENT_BYTES: usize = 16 * 1024 * 1024;
-
 /// One UDP datagram out of a capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {

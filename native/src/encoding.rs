@@ -32,6 +32,11 @@ const MUST_ENCODE: [bool; 256] = {
     table
 };
 
+/// Whether the switch encodes this byte of a value.
+pub const fn must_encode(byte: u8) -> bool {
+    MUST_ENCODE[byte as usize]
+}
+
 /// How a value that stock would write ambiguously is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Escape {
@@ -52,7 +57,7 @@ pub fn encode_into(value: &[u8], escape: Escape, out: &mut Vec<u8>) {
         return;
     }
     let mut rest = value;
-    while let Some(at) = rest.iter().position(|&byte| MUST_ENCODE[byte as usize]) {
+    while let Some(at) = rest.iter().position(|&byte| must_encode(byte)) {
         out.extend_from_slice(&rest[..at]);
         let byte = rest[at];
         rest = &rest[at + 1..];

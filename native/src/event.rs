@@ -107,13 +107,7 @@ impl Event {
         } else if body != text.len() {
             return Err(Reject::LengthMismatch);
         }
-        Ok(Event {
-            text,
-            lines: lines.into_boxed_slice(),
-            body: body as u32,
-            source: Source::Unknown,
-            received: 0,
-        })
+        Ok(Event { text, lines: lines.into_boxed_slice(), body: body as u32, source: Source::Unknown, received: 0 })
     }
 
     /// Build an event from headers in order and a body.
@@ -140,16 +134,14 @@ impl Event {
         escape: Escape,
     ) -> Result<Event, BuildError> {
         let mut text = self.header_lines().to_vec();
-        let mut ends_in_content_length =
-            self.lines.last().is_some_and(|&line| is_content_length(self.name_of(line)));
+        let mut ends_in_content_length = self.lines.last().is_some_and(|&line| is_content_length(self.name_of(line)));
         for (name, value) in headers {
             ends_in_content_length = is_content_length(name);
             append_header(&mut text, name, &value, escape)?;
         }
         append_body(&mut text, self.body(), ends_in_content_length);
-        let mut event = Event::parse(text.into_boxed_slice()).map_err(|reason| {
-            BuildError(format!("this event cannot be sent: {}", reason.message()))
-        })?;
+        let mut event = Event::parse(text.into_boxed_slice())
+            .map_err(|reason| BuildError(format!("this event cannot be sent: {}", reason.message())))?;
         event.source = self.source.clone();
         event.received = self.received;
         Ok(event)
@@ -277,9 +269,7 @@ fn check_line(text: &[u8], line: Line, count: usize) -> Result<(), Reject> {
     if value.len() > limits::HEADER_VALUE_BYTES {
         return Err(Reject::HeaderValueTooLong);
     }
-    if value.len() > limits::ARRAY_ELEMENTS
-        && encoding::count_array_elements(value) > limits::ARRAY_ELEMENTS
-    {
+    if value.len() > limits::ARRAY_ELEMENTS && encoding::count_array_elements(value) > limits::ARRAY_ELEMENTS {
         return Err(Reject::ArrayTooLong);
     }
     Ok(())

@@ -13,8 +13,7 @@ fn build(headers: &[(&str, &str)], body: &[u8]) -> Event {
 fn a_line_splits_at_its_last_colon_and_space() {
     let event = parse(b"variable_nolocal:foo: bar\na: b: c\nx:y\n\n").unwrap();
     let headers: Vec<_> = event.raw_headers().collect();
-    let expected: Vec<(&[u8], &[u8])> =
-        vec![(b"variable_nolocal:foo", b"bar"), (b"a: b", b"c"), (b"x", b"y")];
+    let expected: Vec<(&[u8], &[u8])> = vec![(b"variable_nolocal:foo", b"bar"), (b"a: b", b"c"), (b"x", b"y")];
     assert_eq!(headers, expected);
 }
 
@@ -45,8 +44,7 @@ fn what_is_no_event_has_its_reason() {
     let many = [b"a: b\n".repeat(limits::HEADERS + 1), b"\n".to_vec()].concat();
     let name = [b"n".repeat(limits::HEADER_NAME_BYTES + 1), b": v\n\n".to_vec()].concat();
     let value = [b"n: ".to_vec(), b"v".repeat(limits::HEADER_VALUE_BYTES + 1), b"\n\n".to_vec()].concat();
-    let array =
-        [b"n: ARRAY%3A%3A".to_vec(), b"|%3A".repeat(limits::ARRAY_ELEMENTS), b"\n\n".to_vec()].concat();
+    let array = [b"n: ARRAY%3A%3A".to_vec(), b"|%3A".repeat(limits::ARRAY_ELEMENTS), b"\n\n".to_vec()].concat();
     let cases: [(&[u8], Reject); 13] = [
         (b"", Reject::NoEndOfHeaders),
         (b"A: b\n", Reject::NoEndOfHeaders),
@@ -91,7 +89,8 @@ fn names_that_would_break_the_text_cannot_be_built() {
 
 #[test]
 fn peeking_agrees_with_the_index() {
-    let text = b"Command: sendevent%20X\nevent-subclass: a%3A%3Ab\nEvent-Name: CUSTOM\nEvent-Name: Y\n\nEvent-Name: Z\n";
+    let text =
+        b"Command: sendevent%20X\nevent-subclass: a%3A%3Ab\nEvent-Name: CUSTOM\nEvent-Name: Y\n\nEvent-Name: Z\n";
     assert_eq!(peek(text, b"Event-Name"), Some(&b"CUSTOM"[..]));
     assert_eq!(peek(text, b"Event-Subclass"), Some(&b"a%3A%3Ab"[..]));
     assert_eq!(peek(b"\nEvent-Name: X\n", b"Event-Name"), None);

@@ -31,8 +31,58 @@ pub const DATAGRAM_IPV6_BYTES: usize = 65_527;
 /// Bytes of a pre-shared key that count: Blowfish has eighteen 32-bit subkeys.
 pub const PSK_BYTES: usize = 72;
 
+/// Bytes of one bindings text. It may come from a URL that someone else wrote, and each word costs a comparison with
+/// every event name. All of the switch's names together have 1,230.
+pub const BINDINGS_BYTES: usize = 16_384;
+
+/// Words in one bindings text. Each costs some 100 bytes of memory and, when no event has its name, a search for the
+/// nearest names. The switch has 94 events and some 60 subclasses.
+pub const BINDING_WORDS: usize = 1_024;
+
+/// Bytes of one word. The search for the nearest names takes time in proportion; the longest name has 23.
+pub const BINDING_WORD_BYTES: usize = 256;
+
+/// Bytes of one condition's text. The parser takes some 4 µs a byte, and what the text says is done for every event.
+pub const CONDITION_BYTES: usize = 4_096;
+
+/// Levels of nesting, in the text and in the tree that it becomes (`a + b + c` nests too). The interpreter takes 3 KB
+/// of stack for each, and 45 KB when it is built without optimisation, on threads that may have 2 MiB.
+pub const CONDITION_NESTING: usize = 32;
+
+/// Nodes of the tree that one evaluation can visit. `exists` and `all` visit theirs once for each element, so that
+/// lists nested in lists would stop a receiver for good with a few hundred bytes of text.
+pub const CONDITION_STEPS: usize = 4_096;
+
+/// Additions. Each can double what it is given, and a header can have 64 KB.
+pub const CONDITION_ADDITIONS: usize = 16;
+
+/// Bytes of one regular expression. Matching takes time in proportion to it and to the header.
+pub const PATTERN_BYTES: usize = 512;
+
+/// Bytes of memory of one compiled pattern. A pattern of a few bytes (`(a{999}){999}`) can ask for gigabytes.
+pub const PATTERN_COMPILED_BYTES: usize = 1024 * 1024;
+
+/// Bytes of one packet, or of one block that we must see whole. A length field can claim 4 GiB: without a limit eight
+/// bytes of file would have us wait for, and keep, all of it. No capture tool stores more than this of one packet.
+pub const CAPTURE_PACKET_BYTES: usize = 262_144;
+
+/// Bytes of packet block around the packet: its own fields, and options such as a comment.
+pub const CAPTURE_BLOCK_OVERHEAD_BYTES: usize = 65_536;
+
+/// Interfaces in one section of a pcapng file. Twenty bytes of file add one, and each is kept to the section's end.
+pub const CAPTURE_INTERFACES: usize = 4_096;
+
+/// IP datagrams that wait for the rest of their fragments. One fragment of eight bytes is enough to begin one.
+pub const CAPTURE_FRAGMENTED_DATAGRAMS: usize = 1_024;
+
+/// Bytes that those datagrams may take together. One fragment can make a datagram take 64 KiB, by its offset.
+pub const CAPTURE_FRAGMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// VLAN tags in front of one packet. Two are in use (802.1ad); each is four bytes, so a packet could hold thousands.
+pub const CAPTURE_VLAN_TAGS: usize = 4;
+
 /// The limits by name, for documentation and for Python.
-pub const ALL: [(&str, usize); 8] = [
+pub const ALL: [(&str, usize); 23] = [
     ("event_bytes", EVENT_BYTES),
     ("headers", HEADERS),
     ("header_name_bytes", HEADER_NAME_BYTES),
@@ -41,4 +91,19 @@ pub const ALL: [(&str, usize); 8] = [
     ("datagram_ipv4_bytes", DATAGRAM_IPV4_BYTES),
     ("datagram_ipv6_bytes", DATAGRAM_IPV6_BYTES),
     ("psk_bytes", PSK_BYTES),
+    ("bindings_bytes", BINDINGS_BYTES),
+    ("binding_words", BINDING_WORDS),
+    ("binding_word_bytes", BINDING_WORD_BYTES),
+    ("condition_bytes", CONDITION_BYTES),
+    ("condition_nesting", CONDITION_NESTING),
+    ("condition_steps", CONDITION_STEPS),
+    ("condition_additions", CONDITION_ADDITIONS),
+    ("pattern_bytes", PATTERN_BYTES),
+    ("pattern_compiled_bytes", PATTERN_COMPILED_BYTES),
+    ("capture_packet_bytes", CAPTURE_PACKET_BYTES),
+    ("capture_block_overhead_bytes", CAPTURE_BLOCK_OVERHEAD_BYTES),
+    ("capture_interfaces", CAPTURE_INTERFACES),
+    ("capture_fragmented_datagrams", CAPTURE_FRAGMENTED_DATAGRAMS),
+    ("capture_fragment_bytes", CAPTURE_FRAGMENT_BYTES),
+    ("capture_vlan_tags", CAPTURE_VLAN_TAGS),
 ];

@@ -11,13 +11,11 @@ mod rewrite;
 mod tests;
 mod words;
 
-pub use bindings::{
-    BindingError, Bindings, EVENT_NAMES, MAX_BINDING_WORD_BYTES, MAX_BINDING_WORDS, MAX_BINDINGS_BYTES,
-};
+pub use bindings::{BindingError, Bindings, EVENT_NAMES};
 pub use condition::{Condition, ConditionError};
-pub use rewrite::{MAX_ADDITIONS, MAX_CONDITION_BYTES, MAX_NESTING, MAX_PATTERN_BYTES, MAX_STEPS};
 
 use crate::encoding;
+use crate::event::Event;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,6 +33,12 @@ pub trait Headers: Sync {
             Cow::Borrowed(value) => String::from_utf8_lossy(value),
             Cow::Owned(value) => Cow::Owned(lossy(value)),
         })
+    }
+}
+
+impl Headers for Event {
+    fn raw(&self, name: &[u8]) -> Option<&[u8]> {
+        Event::raw(self, name)
     }
 }
 

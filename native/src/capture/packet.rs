@@ -1,12 +1,10 @@
 //! One captured packet to a UDP datagram: link layer, IP, fragments, UDP.
 
+use super::Datagram;
 use super::reassembly::{Fragment, FragmentKey, Outcome, Reassembly};
-use super::{Datagram, FRAGMENT_BYTES, FRAGMENTED_DATAGRAMS};
+use crate::limits::{CAPTURE_FRAGMENT_BYTES, CAPTURE_FRAGMENTED_DATAGRAMS, CAPTURE_VLAN_TAGS};
 use etherparse::{Ipv6ExtensionSlice, LaxIpSlice, UdpSlice, ip_number};
 use std::net::{IpAddr, SocketAddr};
-
-/// VLAN tags in front of one packet. Two are in use (802.1ad); each is four bytes, so a packet could hold thousands.
-const VLAN_TAGS: usize = 4;
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
@@ -58,7 +56,7 @@ fn be16(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 fn behind_ethertype(mut ethertype: u16, mut rest: &[u8]) -> Option<&[u8]> {
-    for _ in 0..=VLAN_TAGS {
+    for _ in 0..=CAPTURE_VLAN_TAGS {
         if ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6 {
             return Some(rest);
         }
@@ -101,7 +99,10 @@ pub struct PacketReader {
 
 impl PacketReader {
     pub fn new() -> Self {
-        Self { counters: Counters::default(), reassembly: Reassembly::new(FRAGMENTED_DATAGRAMS, FRAGMENT_BYTES) }
+        Self {
+            counters: Counters::default(),
+            reassembly: Reassembly::new(CAPTURE_FRAGMENTED_DATAGRAMS, CAPTURE_FRAGMENT_BYTES),
+        }
     }
 
     /// `interface` keeps the fragments of two interfaces apart, which may see the same datagram.

@@ -10,7 +10,8 @@
 //! so at the end. What it gave before stands.
 
 use super::packet::{LinkType, PacketReader};
-use super::{BLOCK_OVERHEAD_BYTES, CaptureError, Datagram, INTERFACES, PACKET_BYTES};
+use super::{CaptureError, Datagram};
+use crate::limits::{CAPTURE_BLOCK_OVERHEAD_BYTES, CAPTURE_INTERFACES, CAPTURE_PACKET_BYTES};
 
 const PCAP_HEADER_BYTES: usize = 24;
 const PCAP_RECORD_HEADER_BYTES: usize = 16;
@@ -248,7 +249,7 @@ impl CaptureReader {
             return Step::Wait(PCAP_RECORD_HEADER_BYTES);
         };
         let length = length as usize;
-        if length > PACKET_BYTES {
+        if length > CAPTURE_PACKET_BYTES {
             return self.end(format!("a record that says it has {length} bytes, more than any packet"));
         }
         let whole = PCAP_RECORD_HEADER_BYTES + length;
@@ -273,7 +274,7 @@ impl CaptureReader {
             return Ok(Step::Skip(u64::from(length)));
         }
         let length = length as usize;
-        if length > PACKET_BYTES + BLOCK_OVERHEAD_BYTES {
+        if length > CAPTURE_PACKET_BYTES + CAPTURE_BLOCK_OVERHEAD_BYTES {
             return Ok(self.end(format!("a block that says it has {length} bytes, more than any packet")));
         }
         let Some(block) = rest.get(..length) else { return Ok(Step::Wait(length)) };
@@ -331,11 +332,11 @@ impl CaptureReader {
             }
         }
         match &mut self.state {
-            State::Pcapng { interfaces, .. } if interfaces.len() < INTERFACES => {
+            State::Pcapng { interfaces, .. } if interfaces.len() < CAPTURE_INTERFACES => {
                 interfaces.push(interface);
                 Step::Skip(length as u64)
             }
-            _ => self.end(format!("an interface beyond the {INTERFACES} that are read")),
+            _ => self.end(format!("an interface beyond the {CAPTURE_INTERFACES} that are read")),
         }
     }
 

@@ -128,7 +128,7 @@ impl Reassembly {
 
     pub fn add(&mut self, fragment: &Fragment<'_>) -> Added {
         let length = fragment.payload.len();
-        if length == 0 || fragment.end() > usize::from(u16::MAX) || (fragment.more && length % 8 != 0) {
+        if length == 0 || fragment.end() > usize::from(u16::MAX) || (fragment.more && !length.is_multiple_of(8)) {
             return Added { outcome: Outcome::Malformed, given_up: 0, evicted: 0 };
         }
         let given_up = u64::from(self.give_up_if_foreign(fragment));

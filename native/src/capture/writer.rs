@@ -1,6 +1,7 @@
 //! UDP payloads to a capture: raw IP link type, nanosecond times, every checksum right. Little-endian throughout.
 
 use super::CaptureError;
+use crate::limits::CAPTURE_PACKET_BYTES;
 use crate::limits::{DATAGRAM_IPV4_BYTES, DATAGRAM_IPV6_BYTES};
 use etherparse::PacketBuilder;
 use std::net::{IpAddr, SocketAddr};
@@ -93,7 +94,7 @@ fn pcap_header() -> Vec<u8> {
     header.extend_from_slice(&2u16.to_le_bytes());
     header.extend_from_slice(&4u16.to_le_bytes());
     header.extend_from_slice(&[0; 8]);
-    header.extend_from_slice(&(super::PACKET_BYTES as u32).to_le_bytes());
+    header.extend_from_slice(&(CAPTURE_PACKET_BYTES as u32).to_le_bytes());
     header.extend_from_slice(&u32::from(LINKTYPE_RAW).to_le_bytes());
     header
 }

@@ -1,18 +1,8 @@
 //! Bindings: which events are asked for, in FreeSWITCH's own words.
 
 use super::words::WordSet;
+use crate::limits::{BINDING_WORD_BYTES, BINDING_WORDS, BINDINGS_BYTES};
 use std::fmt;
-
-/// Bytes of one bindings text. It may come from a URL that someone else wrote, and each word costs a comparison with
-/// every event name. All of the switch's names together have 1,230.
-pub const MAX_BINDINGS_BYTES: usize = 16_384;
-
-/// Words in one bindings text. Each costs some 100 bytes of memory and, when no event has its name, a search for the
-/// nearest names. The switch has 94 events and some 60 subclasses.
-pub const MAX_BINDING_WORDS: usize = 1_024;
-
-/// Bytes of one word. The search for the nearest names takes time in proportion; the longest name has 23.
-pub const MAX_BINDING_WORD_BYTES: usize = 256;
 
 /// The names of FreeSWITCH's event types in the switch's own order.
 #[rustfmt::skip]
@@ -155,9 +145,9 @@ fn is_custom(name: &[u8]) -> bool {
 
 fn checked_words(text: &str) -> Result<Vec<&str>, BindingError> {
     let refuse = |message| Err(BindingError { message });
-    if text.len() > MAX_BINDINGS_BYTES {
+    if text.len() > BINDINGS_BYTES {
         return refuse(format!(
-            "the bindings have {} bytes, and at most {MAX_BINDINGS_BYTES} are taken; take all and a condition instead",
+            "the bindings have {} bytes, and at most {BINDINGS_BYTES} are taken; take all and a condition instead",
             text.len()
         ));
     }
@@ -166,17 +156,17 @@ fn checked_words(text: &str) -> Result<Vec<&str>, BindingError> {
     if words.is_empty() {
         return refuse("the bindings are empty; write all for every event, or names such as HEARTBEAT".to_owned());
     }
-    if words.len() > MAX_BINDING_WORDS {
+    if words.len() > BINDING_WORDS {
         return refuse(format!(
-            "the bindings have {} words, and at most {MAX_BINDING_WORDS} are taken; take all and a condition instead",
+            "the bindings have {} words, and at most {BINDING_WORDS} are taken; take all and a condition instead",
             words.len()
         ));
     }
     for word in &words {
-        if word.len() > MAX_BINDING_WORD_BYTES {
+        if word.len() > BINDING_WORD_BYTES {
             let start: String = word.chars().take(20).collect();
             return refuse(format!(
-                "the word that starts with {start:?} has {} bytes, and at most {MAX_BINDING_WORD_BYTES} are taken; \
+                "the word that starts with {start:?} has {} bytes, and at most {BINDING_WORD_BYTES} are taken; \
                  separate event names with spaces",
                 word.len()
             ));

@@ -4,8 +4,9 @@
 //! interpreter then asks `Lookup` for. Nothing is put into a map beforehand, so an event of sixty headers costs no more
 //! than one of three.
 
-use super::rewrite::{self, HEADER, HEADERS, MAX_CONDITION_BYTES, MAX_NESTING, PATTERN};
+use super::rewrite::{self, HEADER, HEADERS, PATTERN};
 use super::{Headers, explain};
+use crate::limits::{CONDITION_BYTES, CONDITION_NESTING, PATTERN_COMPILED_BYTES};
 use cel::common::ast::{CallExpr, Expr, LiteralValue};
 use cel::common::traits::{Container, Indexer};
 use cel::common::types::{self, CelBool, CelString, Type};
@@ -22,9 +23,6 @@ use std::sync::{Arc, LazyLock};
 /// Bytes of stack for the thread that compiles. The parser takes some 100 KB for each level of nesting when it is built
 /// without optimisation; a caller's thread may have 2 MiB in all, and a stack that overflows ends the process.
 const COMPILER_STACK_BYTES: usize = 32 * 1024 * 1024;
-
-/// Bytes of memory of one compiled pattern. A pattern of a few bytes (`(a{999}){999}`) can ask for gigabytes.
-const COMPILED_PATTERN_BYTES: usize = 1024 * 1024;
 
 /// Why a text is no condition, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,9 +60,9 @@ pub struct Condition {
 impl Condition {
     /// Compile `text`; `node` is what its variable of that name stands for.
     pub fn compile(text: &str, node: &str) -> Result<Condition, ConditionError> {
-        if text.len() > MAX_CONDITION_BYTES {
+        if text.len() > CONDITION_BYTES {
             return Err(ConditionError::whole(format!(
-                "the condition has {} bytes, and at most {MAX_CONDITION_BYTES} are taken; make several of it",
+                "the condition has {} bytes, and at most {CONDITION_BYTES} are taken; make several of it",
                 text.len()
             )));
         }
@@ -128,7 +126,7 @@ fn not_a_bool(kind: &str) -> String {
 }
 
 fn compile(text: String, node: &str) -> Result<Condition, ConditionError> {
-    let parser = ENVIRONMENT.parser().max_recursion_depth(MAX_NESTING as u16);
+    let parser = ENVIRONMENT.parser().max_recursion_depth(CONDITION_NESTING as u16);
     let (mut expression, positions) =
         parser.parse_with_source_info(&text).map_err(|errors| explain::syntax(&text, &errors))?;
     let patterns = rewrite::rewrite(&mut expression, &text, &positions, node)?;
@@ -278,14 +276,14 @@ static PATTERN_TYPE_OF_ALL: Type = PATTERN_TYPE;
 
 impl Pattern {
     pub fn compile(pattern: &str) -> Result<Pattern, String> {
-        let built = regex::RegexBuilder::new(pattern).size_limit(COMPILED_PATTERN_BYTES).build();
+        let built = regex::RegexBuilder::new(pattern).size_limit(PATTERN_COMPILED_BYTES).build();
         built.map(Pattern).map_err(|error| match error {
             // Drawn on several lines, the last of which says what is wrong.
             regex::Error::Syntax(drawing) => {
                 let last = drawing.lines().last().unwrap_or_default();
                 format!("no regular expression: {}", last.trim_start_matches("error: "))
             }
-            _ => format!("the pattern needs more than {COMPILED_PATTERN_BYTES} bytes compiled; repeat less in it"),
+            _ => format!("the pattern needs more than {PATTERN_COMPILED_BYTES} bytes compiled; repeat less in it"),
         })
     }
 }

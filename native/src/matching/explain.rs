@@ -1,7 +1,7 @@
 //! What CEL's parser and interpreter complain of, in words for the person who wrote the condition.
 
 use super::condition::ConditionError;
-use super::rewrite::MAX_NESTING;
+use crate::limits::CONDITION_NESTING;
 use cel::parser::ParseError;
 use cel::{ExecutionError, ParseErrors};
 
@@ -12,7 +12,7 @@ const SYNTAX: &str = "Syntax error: ";
 pub fn syntax(text: &str, errors: &ParseErrors) -> ConditionError {
     if errors.errors.iter().any(|error| error.msg.contains("Recursion limit")) {
         return ConditionError::whole(format!(
-            "the condition nests deeper than {MAX_NESTING} levels; write lists: x in [\"a\", \"b\"]"
+            "the condition nests deeper than {CONDITION_NESTING} levels; write lists: x in [\"a\", \"b\"]"
         ));
     }
     // What else is complained of, such as an expression without its end, follows from the text not being CEL.

@@ -12,25 +12,9 @@
 //! | `x.matches("pattern")` | `x.matches(@p:0)`, the pattern compiled once |
 
 use super::condition::{ConditionError, Pattern, is_function, is_type};
+use crate::limits::{CONDITION_ADDITIONS, CONDITION_NESTING, CONDITION_STEPS, PATTERN_BYTES};
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::parser::Expression;
-
-/// Bytes of one condition's text. The parser takes some 4 µs a byte, and what the text says is done for every event.
-pub const MAX_CONDITION_BYTES: usize = 4_096;
-
-/// Levels of nesting, in the text and in the tree that it becomes (`a + b + c` nests too). The interpreter takes 3 KB
-/// of stack for each, and 45 KB when it is built without optimisation, on threads that may have 2 MiB.
-pub const MAX_NESTING: usize = 32;
-
-/// Nodes of the tree that one evaluation can visit. `exists` and `all` visit theirs once for each element, so that
-/// lists nested in lists would stop a receiver for good with a few hundred bytes of text.
-pub const MAX_STEPS: usize = 4_096;
-
-/// Additions. Each can double what it is given, and a header can have 64 KB.
-pub const MAX_ADDITIONS: usize = 16;
-
-/// Bytes of one regular expression. Matching takes time in proportion to it and to the header.
-pub const MAX_PATTERN_BYTES: usize = 512;
 
 /// In front of a header's name.
 pub const HEADER: &str = "@h:";
@@ -50,9 +34,9 @@ pub fn rewrite(
 ) -> Result<Vec<Pattern>, ConditionError> {
     let mut rewriter = Rewriter { text, positions, node, bound: Vec::new(), patterns: Vec::new(), additions: 0 };
     let steps = rewriter.visit(expression, 0)?;
-    if steps > MAX_STEPS {
+    if steps > CONDITION_STEPS {
         return Err(ConditionError::whole(format!(
-            "the condition can take {steps} steps an event, and at most {MAX_STEPS} are taken; shorten its lists"
+            "the condition can take {steps} steps an event, and at most {CONDITION_STEPS} are taken; shorten its lists"
         )));
     }
     Ok(rewriter.patterns)
@@ -73,9 +57,9 @@ type Steps = Result<usize, ConditionError>;
 
 impl Rewriter<'_> {
     fn visit(&mut self, node: &mut Expression, depth: usize) -> Steps {
-        if depth >= MAX_NESTING {
+        if depth >= CONDITION_NESTING {
             return Err(ConditionError::whole(format!(
-                "the condition nests deeper than {MAX_NESTING} levels; write lists: x in [\"a\", \"b\"]"
+                "the condition nests deeper than {CONDITION_NESTING} levels; write lists: x in [\"a\", \"b\"]"
             )));
         }
         if self.headers_access(node)? {
@@ -167,8 +151,8 @@ impl Rewriter<'_> {
         let function = call.func_name.as_str();
         if function == operators::ADD {
             self.additions += 1;
-            if self.additions > MAX_ADDITIONS {
-                return self.refuse(id, format!("more than {MAX_ADDITIONS} additions; a condition needs fewer"));
+            if self.additions > CONDITION_ADDITIONS {
+                return self.refuse(id, format!("more than {CONDITION_ADDITIONS} additions; a condition needs fewer"));
             }
         }
         if function.starts_with(|first: char| first.is_ascii_alphabetic()) {
@@ -195,8 +179,8 @@ impl Rewriter<'_> {
             // A pattern out of an event would be whatever its sender likes, compiled anew for each event.
             return self.refuse(argument.id, "matches takes a pattern that is written out, in quotes".to_owned());
         };
-        if pattern.len() > MAX_PATTERN_BYTES {
-            let message = format!("the pattern has {} bytes, and at most {MAX_PATTERN_BYTES} are taken", pattern.len());
+        if pattern.len() > PATTERN_BYTES {
+            let message = format!("the pattern has {} bytes, and at most {PATTERN_BYTES} are taken", pattern.len());
             return self.refuse(argument.id, message);
         }
         match Pattern::compile(pattern) {

@@ -57,12 +57,8 @@ impl WordSet {
     }
 
     fn spells(&self, raw: &[u8], word: &str) -> bool {
-        if self.any_case {
-            let lower = decoded(raw).map(|byte| byte.to_ascii_lowercase());
-            lower.eq(word.bytes().map(|byte| byte.to_ascii_lowercase()))
-        } else {
-            decoded(raw).eq(word.bytes())
-        }
+        let value = encoding::decode(raw);
+        if self.any_case { value.eq_ignore_ascii_case(word.as_bytes()) } else { *value == *word.as_bytes() }
     }
 }
 
@@ -77,68 +73,34 @@ fn slot_of(bytes: &[u8], slots: usize) -> usize {
     (mixed >> 32) as usize & (slots - 1)
 }
 
-/// Whether every escape in `raw` is one that the switch itself would write, so that equal text means equal bytes.
+/// Whether `raw` is as the switch itself would write it, or has no escapes at all: equal text then means equal bytes.
 fn is_canonical(raw: &[u8]) -> bool {
-    let mut at = 0;
-    while at < raw.len() {
-        if raw[at] != b'%' {
-            at += 1;
-            continue;
+    let mut rest = raw;
+    let mut has_escapes = false;
+    let mut has_strays = false;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        if byte == b'%' {
+            let (Some(high), Some(low)) = (behind.first().and_then(upper_hex), behind.get(1).and_then(upper_hex))
+            else {
+                return false;
+            };
+            if !encoding::must_encode(high << 4 | low) {
+                return false;
+            }
+            has_escapes = true;
+            rest = &behind[2..];
+        } else {
+            has_strays |= encoding::must_encode(byte);
         }
-        let (Some(high), Some(low)) = (upper_hex_digit(raw, at + 1), upper_hex_digit(raw, at + 2)) else {
-            return false;
-        };
-        if STAYS_PLAIN[usize::from(high << 4 | low)] {
-            return false;
-        }
-        at += 3;
     }
-    true
+    !(has_escapes && has_strays)
 }
 
-/// The bytes that the switch never encodes.
-const STAYS_PLAIN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0x21;
-    while byte < 0x7F {
-        table[byte] = true;
-        byte += 1;
-    }
-    let encoded = b"\"#%&+:;<=>?@[\\]^`{|}";
-    let mut at = 0;
-    while at < encoded.len() {
-        table[encoded[at] as usize] = false;
-        at += 1;
-    }
-    table
-};
-
-fn upper_hex_digit(text: &[u8], at: usize) -> Option<u8> {
-    match *text.get(at)? {
+fn upper_hex(byte: &u8) -> Option<u8> {
+    match byte {
         digit @ b'0'..=b'9' => Some(digit - b'0'),
         letter @ b'A'..=b'F' => Some(letter - b'A' + 10),
         _ => None,
     }
-}
-
-/// The byte that two hex digits at the start of `text` stand for.
-fn escaped_byte(text: &[u8]) -> Option<u8> {
-    let digit = |at: usize| text.get(at).and_then(|&byte| (byte as char).to_digit(16));
-    Some((digit(0)? << 4 | digit(1)?) as u8)
-}
-
-/// What `raw` stands for, byte by byte.
-fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let byte = *raw.get(at)?;
-        at += 1;
-        if byte == b'%'
-            && let Some(escaped) = escaped_byte(&raw[at..])
-        {
-            at += 2;
-            return Some(escaped);
-        }
-        Some(byte)
-    })
 }

@@ -1,6 +1,6 @@
 //! `switchcast.Event`.
 
-use super::convert::{Names, bytes_of, built_headers, pairs, source_from, source_text, text};
+use super::convert::{Names, built_headers, bytes_of, pairs, source_from, source_text, text};
 use crate::encoding::{self, Escape};
 use crate::event::{Event, Value};
 use crate::render::{self, Seen};
@@ -282,9 +282,7 @@ impl PyEvent {
 
     fn __repr__(&self) -> String {
         let shown = |name: &[u8]| {
-            self.0.value(name).map(|value| {
-                String::from_utf8_lossy(&value).escape_debug().take(60).collect::<String>()
-            })
+            self.0.value(name).map(|value| String::from_utf8_lossy(&value).escape_debug().take(60).collect::<String>())
         };
         let mut out = format!("<Event {}", shown(b"Event-Name").unwrap_or_else(|| "without a name".into()));
         if let Some(subclass) = shown(b"Event-Subclass") {

@@ -1,8 +1,7 @@
 //! `switchcast.Matcher`.
 
 use super::event::PyEvent;
-use crate::event::Event;
-use crate::matching::{Bindings, Condition, Headers, Matcher};
+use crate::matching::{Bindings, Condition, Matcher};
 use pyo3::prelude::*;
 use std::sync::Arc;
 
@@ -11,12 +10,6 @@ pyo3::import_exception!(switchcast.errors, ConditionError);
 
 #[pyclass(frozen, name = "Matcher", module = "switchcast._native")]
 pub struct PyMatcher(pub Arc<Matcher>);
-
-impl Headers for Event {
-    fn raw(&self, name: &[u8]) -> Option<&[u8]> {
-        Event::raw(self, name)
-    }
-}
 
 #[pymethods]
 impl PyMatcher {

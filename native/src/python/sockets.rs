@@ -56,8 +56,7 @@ impl PyReceiver {
             sources: parse_all(&sources.unwrap_or_default())?,
             receive_buffer,
         };
-        let intake =
-            Intake { psk: frames::expand(psk)?, matcher: matcher.map(|matcher| Arc::clone(&matcher.get().0)) };
+        let intake = Intake { psk: frames::expand(psk)?, matcher: matcher.map(|matcher| Arc::clone(&matcher.get().0)) };
         let opened = py.detach(|| Receiver::open(&options, intake, ring_events, ring_bytes, paused));
         Ok(PyReceiver(opened?))
     }

@@ -150,11 +150,8 @@ pub fn open_sending(address: IpAddr, interface: &Interface, options: &SendOption
     let told = |what: &str, error: io::Error| explain(what, at, &interface.name, &error);
     let socket = open(address).map_err(|error| told("open a socket for", error))?;
     socket.set_send_buffer_size(options.send_buffer).map_err(|error| told("set the send buffer of", error))?;
-    let (level, name) = if address.is_ipv6() {
-        (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
-    } else {
-        (libc::IPPROTO_IP, libc::IP_RECVERR)
-    };
+    let (level, name) =
+        if address.is_ipv6() { (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) } else { (libc::IPPROTO_IP, libc::IP_RECVERR) };
     // Without this, a full queue swallows datagrams and the call still succeeds.
     set_flag(&socket, level, name, true).map_err(|error| told("hear of errors from", error))?;
     if address.is_multicast() {

@@ -251,7 +251,9 @@ impl Reader {
                     give(event);
                 }
             }
-            if read > 0 && let Some(dropped) = batch.dropped(read - 1) {
+            if read > 0
+                && let Some(dropped) = batch.dropped(read - 1)
+            {
                 self.dropped[place] = dropped;
             }
             most = most.max(read);

@@ -191,10 +191,8 @@ impl Sender {
             None if !self.sender.is_empty() => self.sender.clone(),
             None => event.raw(b"FreeSWITCH-Switchname").map(line_of).unwrap_or_default(),
         };
-        let sealed = self
-            .psk
-            .as_ref()
-            .map(|psk| psk.seal(&frame::random_salt(), &frame::sealed_text(event, &sender_line)));
+        let sealed =
+            self.psk.as_ref().map(|psk| psk.seal(&frame::random_salt(), &frame::sealed_text(event, &sender_line)));
         Datagram { event, sender_line, sealed }
     }
 }
@@ -319,9 +317,7 @@ fn write(socket: &Socket, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
     }
     // SAFETY: every header points at vectors of this frame, and those at bytes that outlive it; nothing is written to.
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    let sent = unsafe {
-        libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count as libc::c_uint, flags as _)
-    };
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count as libc::c_uint, flags as _) };
     checked(sent).map(|sent| sent as usize)
 }
 

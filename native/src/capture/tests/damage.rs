@@ -1,6 +1,7 @@
 //! Captures that are cut, split, damaged or hostile.
 
 use super::*;
+use crate::limits::{CAPTURE_INTERFACES, CAPTURE_PACKET_BYTES};
 
 /// A capture of each format with a bit of everything in it.
 fn samples() -> Vec<Vec<u8>> {
@@ -106,7 +107,7 @@ fn lengths_that_cannot_be_end_the_reading() {
     let order = Order(false);
     let frame = packet(&datagram(b"event"));
     let one = pcap(101, &[(TIME, &frame)]);
-    let long = order.fields(&[0, 0, PACKET_BYTES as u32 + 1, 100]);
+    let long = order.fields(&[0, 0, CAPTURE_PACKET_BYTES as u32 + 1, 100]);
     ends(
         &[&one[..], &long].concat(),
         1,
@@ -125,8 +126,8 @@ fn lengths_that_cannot_be_end_the_reading() {
         let expected = format!("at byte {} is {text}; what follows was not read", one.len());
         ends(&[&one[..], &rest].concat(), 1, &expected);
     }
-    let many = [order.section(), order.interface(101, &[]).repeat(INTERFACES + 1)].concat();
-    let at = 28 + 20 * INTERFACES;
+    let many = [order.section(), order.interface(101, &[]).repeat(CAPTURE_INTERFACES + 1)].concat();
+    let at = 28 + 20 * CAPTURE_INTERFACES;
     ends(&many, 0, &format!("at byte {at} is an interface beyond the 4096 that are read; what follows was not read"));
 }
 
@@ -147,10 +148,10 @@ fn claimed_lengths_cost_no_memory() {
 
 #[test]
 fn the_largest_packet_is_read_and_options_do_not_hide_it() {
-    let frame = vec![0; PACKET_BYTES];
+    let frame = vec![0; CAPTURE_PACKET_BYTES];
     assert_eq!(Read::whole(&pcap(101, &[(0, &frame)])).count("packets"), 1);
     let order = Order(false);
-    let length = PACKET_BYTES as u32;
+    let length = CAPTURE_PACKET_BYTES as u32;
     let comment = [&order.u16(1)[..], &order.u16(60_000), &[b'x'; 60_000]].concat();
     let body = [&order.fields(&[0, 0, 0, length, length])[..], &frame, &comment].concat();
     let file = [order.section(), order.interface(101, &[]), order.block(6, &body)].concat();

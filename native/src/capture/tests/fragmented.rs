@@ -1,6 +1,7 @@
 //! Datagrams in fragments.
 
 use super::*;
+use crate::limits::{CAPTURE_FRAGMENT_BYTES, CAPTURE_FRAGMENTED_DATAGRAMS};
 
 fn large(seed: u8) -> Datagram {
     datagram(&(0..6_000u32).map(|index| (index * 7) as u8 ^ seed).collect::<Vec<_>>())
@@ -128,15 +129,15 @@ fn fragments_that_can_be_part_of_nothing_are_malformed() {
 #[test]
 fn the_number_of_waiting_datagrams_is_bounded() {
     let extra = 10;
-    let frames: Vec<_> = (0..FRAGMENTED_DATAGRAMS + extra)
+    let frames: Vec<_> = (0..CAPTURE_FRAGMENTED_DATAGRAMS + extra)
         .map(|identification| fragments(&datagram(&[0; 64]), identification as u32, 32).remove(0))
         .collect();
     let read = read_frames(&frames);
     assert_eq!(read.count("evicted"), extra as u64);
-    assert_eq!(read.count("incomplete"), (FRAGMENTED_DATAGRAMS + extra) as u64);
+    assert_eq!(read.count("incomplete"), (CAPTURE_FRAGMENTED_DATAGRAMS + extra) as u64);
     // The oldest go first: the last one is still there to be completed.
     let mut frames = frames;
-    let last = (FRAGMENTED_DATAGRAMS + extra - 1) as u32;
+    let last = (CAPTURE_FRAGMENTED_DATAGRAMS + extra - 1) as u32;
     frames.extend(fragments(&datagram(&[0; 64]), last, 32).split_off(1));
     assert_eq!(read_frames(&frames).datagrams, [datagram(&[0; 64])]);
 }
@@ -148,7 +149,7 @@ fn the_bytes_of_waiting_datagrams_are_bounded() {
         frame[6..8].copy_from_slice(&(0x2000u16 | 8_184).to_be_bytes());
         frame
     };
-    let count = 2 * FRAGMENT_BYTES / 65_536;
+    let count = 2 * CAPTURE_FRAGMENT_BYTES / 65_536;
     let frames: Vec<_> = (0..count).map(|identification| at_the_far_end(identification as u32)).collect();
     let read = read_frames(&frames);
     let kept = count as u64 - read.count("evicted");

@@ -1,6 +1,7 @@
 use super::{Numbers, Raw};
 use crate::encoding::{self, Escape};
-use crate::matching::{Bindings, EVENT_NAMES, MAX_BINDING_WORD_BYTES, MAX_BINDING_WORDS, MAX_BINDINGS_BYTES, Matcher};
+use crate::limits::{BINDING_WORD_BYTES, BINDING_WORDS, BINDINGS_BYTES};
+use crate::matching::{Bindings, EVENT_NAMES, Matcher};
 
 fn parse(text: &str) -> Bindings {
     Bindings::parse(text).expect(text)
@@ -163,11 +164,11 @@ fn what_is_empty_too_long_or_unprintable_is_refused_with_a_mend() {
     for empty in ["", "  ", ",,\n,"] {
         assert!(refusal(empty).contains("write all"), "{empty:?}");
     }
-    assert!(refusal(&"A ".repeat(MAX_BINDING_WORDS + 1)).contains("1025 words"));
-    assert!(refusal(&" ".repeat(MAX_BINDINGS_BYTES + 1)).contains("16385 bytes"));
-    assert!(refusal(&"A".repeat(MAX_BINDING_WORD_BYTES + 1)).contains("\"AAAAAAAAAAAAAAAAAAAA\" has 257 bytes"));
+    assert!(refusal(&"A ".repeat(BINDING_WORDS + 1)).contains("1025 words"));
+    assert!(refusal(&" ".repeat(BINDINGS_BYTES + 1)).contains("16385 bytes"));
+    assert!(refusal(&"A".repeat(BINDING_WORD_BYTES + 1)).contains("\"AAAAAAAAAAAAAAAAAAAA\" has 257 bytes"));
     assert!(refusal("HEART\0BEAT").contains("control character"));
-    let full: Vec<String> = (0..MAX_BINDING_WORDS - 1).map(|n| format!("a:{n}")).collect();
+    let full: Vec<String> = (0..BINDING_WORDS - 1).map(|n| format!("a:{n}")).collect();
     let bindings = parse(&format!("CUSTOM {}", full.join(" ")));
     assert!(matches(&bindings, "CUSTOM", Some("a%3A1022")) && !matches(&bindings, "CUSTOM", Some("a%3A1023")));
 }

@@ -1,7 +1,6 @@
 use super::{Numbers, Raw};
-use crate::matching::{
-    Bindings, Condition, ConditionError, MAX_ADDITIONS, MAX_CONDITION_BYTES, MAX_NESTING, MAX_PATTERN_BYTES, Matcher,
-};
+use crate::limits::{CONDITION_ADDITIONS, CONDITION_BYTES, CONDITION_NESTING, PATTERN_BYTES};
+use crate::matching::{Bindings, Condition, ConditionError, Matcher};
 
 const REGISTER: Raw<'static> = Raw(&[
     ("Event-Subclass", "sofia%3A%3Aregister"),
@@ -108,7 +107,7 @@ fn patterns_are_compiled_with_the_condition() {
     assert_eq!((column, message.as_str()), (Some(14), "no regular expression: unclosed group"));
     assert_eq!(refused_at("name.matches(h['P'])").0, Some(15));
     assert!(refusal("name.matches('((a{999}){999}){999}')").message.contains("repeat less"));
-    let long = "a".repeat(MAX_PATTERN_BYTES + 1);
+    let long = "a".repeat(PATTERN_BYTES + 1);
     assert!(refusal(&format!("name.matches('{long}')")).message.contains("513 bytes"));
 }
 
@@ -185,15 +184,15 @@ fn a_syntax_error_points_at_its_column_in_characters() {
 
 #[test]
 fn what_would_cost_too_much_is_refused_and_takes_no_stack() {
-    let long = format!("name == '{}'", "x".repeat(MAX_CONDITION_BYTES));
+    let long = format!("name == '{}'", "x".repeat(CONDITION_BYTES));
     assert!(refusal(&long).message.contains("4106 bytes"));
     for deep in ["(", "[", "f(", "a.b(", "1 + ", "x?x:", "1 == ", "{1:", "!(", "-("] {
-        let text = format!("{}1", deep.repeat(MAX_CONDITION_BYTES / deep.len() - 1));
+        let text = format!("{}1", deep.repeat(CONDITION_BYTES / deep.len() - 1));
         refusal(&text);
     }
-    let chain = vec!["true"; MAX_NESTING + 2].join(" == ");
+    let chain = vec!["true"; CONDITION_NESTING + 2].join(" == ");
     assert!(refusal(&chain).message.contains("deeper than 32 levels"));
-    let sum = vec!["h.A"; MAX_ADDITIONS + 2].join(" + ");
+    let sum = vec!["h.A"; CONDITION_ADDITIONS + 2].join(" + ");
     assert!(refusal(&format!("{sum} == ''")).message.contains("more than 16 additions"));
     let list = format!("[{}]", vec!["1"; 100].join(","));
     assert!(refusal(&format!("{list}.all(x, {list}.all(y, x == y))")).message.contains("steps"));
@@ -203,8 +202,9 @@ fn what_would_cost_too_much_is_refused_and_takes_no_stack() {
 
 #[test]
 fn what_passes_the_limits_needs_no_more_stack_than_a_thread_has() {
-    let levels = MAX_NESTING - 3;
-    let deepest = format!("{}1{} == {}", "-(".repeat(levels), ")".repeat(levels), if levels % 2 == 0 { 1 } else { -1 });
+    let levels = CONDITION_NESTING - 3;
+    let deepest =
+        format!("{}1{} == {}", "-(".repeat(levels), ")".repeat(levels), if levels.is_multiple_of(2) { 1 } else { -1 });
     refusal(&deepest.replacen("-(", "-(-(-(", 1).replacen(')', ")))", 1));
     let condition = compile(&deepest);
     let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
