@@ -95,13 +95,15 @@ def test_custom_with_a_subclass_takes_that_subclass_and_events_without_one() -> 
 
 
 def test_a_subclass_of_any_characters_is_bound(recorded: list[Event]) -> None:
-    """``weird sub:class`` holds a space, which a word of bindings cannot; its neighbours hold what is encoded."""
+    """But for a space, which separates words: a condition takes those."""
     event = Event("CUSTOM", {"Event-Subclass": "é::100%"})
     assert event.raw("Event-Subclass") == b"%C3%A9%3A%3A100%25"
     assert Matcher("CUSTOM é::100%").matches(event)
     assert not Matcher("CUSTOM é::100").matches(event)
     selected = Matcher("CUSTOM test::body-utf8").select(recorded)
     assert [event.subclass for event in selected] == ["test::body-utf8", None, None, None]
+    [spaced] = Matcher(where='subclass == "weird sub:class %/ü"').select(recorded)
+    assert spaced.subclass == "weird sub:class %/ü"
 
 
 def test_an_event_without_a_name_matches_all_alone() -> None:
