@@ -1,0 +1,109 @@
+"""The ``switchcast`` command: one file for each subcommand, and the one place where errors become exit codes.
+
+======  ==========================================================================
+0       done
+1       what was asked for was tried and did not come out right
+2       the command line cannot be meant as it stands
+69, 77  nobody there, or permission refused (``errors.py`` has them all)
+74      an input or output error of the system, a full disk among them
+130     Ctrl-C; 143 for SIGTERM, 141 when whoever read the output went away
+======  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated, Final, NoReturn
+
+import structlog
+import typer
+
+from switchcast._native import __version__
+from switchcast.app.cli import demo, pipe, send, simulate, stats, tail
+from switchcast.app.cli.render import printable
+from switchcast.app.cli.running import first_of
+from switchcast.errors import SwitchcastError
+
+__all__ = ["app", "main"]
+
+_INPUT_OUTPUT_ERROR: Final = 74
+_INTERRUPTED: Final = 130
+
+app = typer.Typer(
+    name="switchcast",
+    help="FreeSWITCH events: listen to them, move them, count them, make them up.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for command in (tail.tail, pipe.pipe, send.send, simulate.simulate, stats.stats, demo.demo):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"switchcast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _settings(
+    log_format: Annotated[
+        str, typer.Option("--log-format", metavar="console|json", help="How log lines on standard error are written.")
+    ] = "console",
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what is done, not only what goes wrong.")
+    ] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if log_format not in {"console", "json"}:
+        raise typer.BadParameter(f"{log_format!r} is neither console nor json", param_hint="--log-format")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=log_format == "json"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer()
+            if log_format == "json"
+            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main() -> NoReturn:
+    """Run the command line, and leave with its exit code; a user's mistake is one line, never a traceback."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        code = app(arguments, prog_name="switchcast", standalone_mode=False)
+    except SwitchcastError as error:
+        return _complain(str(error), error.exit_code)
+    except ExceptionGroup as group:
+        error_within = first_of(group)
+        if not isinstance(error_within, SwitchcastError):
+            raise
+        return _complain(str(error_within), error_within.exit_code)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "switchcast"
+        if not error.format_message():  # no arguments at all: the help has been shown instead
+            return error.exit_code
+        return _complain(f"{error.format_message().rstrip('.')} (see {path} --help)", error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _INTERRUPTED
+    except OSError as error:
+        return _complain(str(error), _INPUT_OUTPUT_ERROR)
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str, code: int) -> int:
+    print("\n".join(printable(line) for line in f"switchcast: {message}".splitlines()), file=sys.stderr)
+    return code

@@ -1,0 +1,174 @@
+"""``switchcast demo``: a whole cluster on one machine, from switches to a listener, with nothing set up.
+
+::
+
+    fs1 ── event socket ── node ──┐
+    fs2 ── event socket ── node ──┼── multicast group on loopback ── listener
+    fs3 ── event socket ── node ──┘
+
+The switches are simulated; everything behind them is what runs on a real host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from switchcast.app.cli.census import Census
+from switchcast.app.cli.demo_view import DemoView, Lane
+from switchcast.app.cli.live_cluster import LiveCluster
+from switchcast.app.cli.options import port_of, seconds
+from switchcast.app.cli.running import run, run_until
+from switchcast.endpoints import Endpoint, make_endpoint
+from switchcast.node import Node, Route, Sink
+
+__all__ = ["demo"]
+
+SETTLE_SECONDS: Final = 5.0
+"""How long what is on its way may take to arrive after the last switch has fallen silent."""
+_REFRESH: Final = 0.25
+
+
+def demo(
+    *,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Stop after this time, as 20s; by default at Ctrl-C.")
+    ] = None,
+    group: Annotated[
+        str, typer.Option("--group", metavar="ADDRESS", help="The multicast group, used on loopback only.")
+    ] = "239.255.42.42",
+    port: Annotated[int, typer.Option("--port", metavar="PORT", help="Its port.")] = 4242,
+    cps: Annotated[float, typer.Option("--cps", metavar="RATE", help="Calls that begin a second, cluster-wide.")] = 5.0,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Repeat an earlier run's events.")] = None,
+) -> None:
+    """Show it all at work on this machine.
+
+    Three simulated switches with an event socket each, a node for each that publishes to a multicast group on
+    loopback, and a listener.
+
+    Ends at Ctrl-C, or after --for, and then says whether everything that was sent was received.
+    """
+    limit = seconds(for_)
+    host = f"[{group}]" if ":" in group else group
+    url = f"multicast://{host}:{port_of(port, '--port')}?interface=lo"
+    run(_Demo(url, cps, seed if seed is not None else int.from_bytes(os.urandom(4))).run(limit))
+
+
+class _Demo:
+    """The cluster, its nodes and the listener."""
+
+    def __init__(self, url: str, cps: float, seed: int) -> None:
+        self._url = url
+        self._cluster = LiveCluster(f"sim://?nodes=3&cps={cps}&seed={seed}&heartbeat=5&start=now")
+        self._listener: Endpoint = make_endpoint(url, role="source")
+        self._census = Census()
+        self._lanes = [Lane(switch.name, switch.core_uuid) for switch in self._cluster.switches]
+        self._by_core = {lane.core_uuid: lane for lane in self._lanes}
+        self._routes: list[Route] = []
+        self._view = DemoView(str(self._listener.url), self._lanes, self._census)
+        self._console = Console(highlight=False, markup=False, emoji=False)
+
+    async def run(self, limit: float | None) -> int:
+        async with self._cluster, self._listener:
+            self._routes = [
+                Route(
+                    make_endpoint(f"esl://127.0.0.1:{server.port}", role="source"),
+                    [Sink(make_endpoint(self._url, role="sink"))],
+                    name=server.switch.name,
+                )
+                for server in self._cluster.servers
+            ]
+            node = Node(self._routes)
+            running = asyncio.create_task(node.run())
+            listening = asyncio.create_task(self._listen())
+            try:
+                await self._connected(running)
+                with self._screen() as live:
+                    code = await run_until(self._play(live, running, listening), limit=limit)
+                    await self._settle()
+                    self._tally(live)
+            finally:
+                node.stop()
+                await running
+                listening.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await listening
+        self._console.print(self._view.summary())
+        whole = all(lane.whole for lane in self._lanes)
+        return (1 if not whole else 0) if code in {0, 130} else code
+
+    async def _connected(self, running: asyncio.Task[None]) -> None:
+        """Wait until every node hears its switch, or one has failed."""
+        ready = asyncio.gather(*(route.ready.wait() for route in self._routes))
+        await asyncio.wait({ready, running}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            ready.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ready
+            await running
+
+    async def _play(self, live: Live | None, running: asyncio.Task[None], listening: asyncio.Task[None]) -> None:
+        """Let the switches fire, and show what arrives, until cancelled."""
+        firing = asyncio.create_task(self._fire())
+        try:
+            while not (firing.done() or running.done() or listening.done()):
+                await asyncio.wait({firing, running, listening}, timeout=_REFRESH, return_when=asyncio.FIRST_COMPLETED)
+                self._tally(live)
+            for task in (running, listening, firing):
+                if task.done():
+                    task.result()
+        finally:
+            firing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await firing
+
+    async def _fire(self) -> None:
+        async for _ in self._cluster.batches():
+            pass
+
+    async def _listen(self) -> None:
+        async for batch in self._listener.batches():
+            ours = []
+            for event in batch:
+                lane = self._by_core.get(event.core_uuid or "")
+                if lane is not None:  # someone else may be using the group too
+                    ours.append(event)
+                    lane.heard += 1
+            self._census.add(ours)
+            self._view.latest.extend(ours)
+
+    async def _settle(self) -> None:
+        """Wait until everything that was fired has arrived, or nothing more seems to."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < deadline:
+            self._tally(None)
+            if all(lane.whole for lane in self._lanes):
+                return
+            await asyncio.sleep(0.02)
+
+    def _tally(self, live: Live | None) -> None:
+        for lane, route in zip(self._lanes, self._routes, strict=True):
+            lane.fired = self._cluster.fired[lane.name]
+            lane.sent = route.sinks[0].sent
+        fresh = self._view.tick(time.monotonic())
+        if fresh and live is None and not self._console.is_terminal:
+            print(self._view.line(), flush=True)
+        if live is not None:
+            live.update(self._view.screen(self._console.width, self._console.height), refresh=True)
+
+    @contextlib.contextmanager
+    def _screen(self) -> Iterator[Live | None]:
+        """The live display on a terminal; elsewhere a plain line now and then."""
+        if not self._console.is_terminal:
+            yield None
+            return
+        with Live(console=self._console, auto_refresh=False, transient=True, screen=False) as live:
+            yield live

@@ -1,0 +1,161 @@
+"""``switchcast pipe``: move events from a source to one or more sinks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from switchcast._native import Event
+from switchcast.app.cli.losses import describe, losses
+from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds
+from switchcast.app.cli.running import BROKEN_PIPE, close_quietly, run, run_until
+from switchcast.bus import OVERFLOWS, Overflow
+from switchcast.endpoints import Endpoint, make_endpoint
+from switchcast.errors import UsageError
+from switchcast.node import Route, Sink
+
+__all__ = ["FirstEvents", "pipe"]
+
+_ENDING_SCHEMES = frozenset({"file", "-"})
+
+
+def pipe(
+    source: Source,
+    sinks: Annotated[
+        list[str], typer.Argument(metavar="SINK...", help="Where they go: multicast://, udp://, esl://, file:, -")
+    ],
+    *,
+    bindings: Bindings = "all",
+    where: Where = None,
+    count: Count = None,
+    for_: For = None,
+    overflow: Annotated[
+        str | None,
+        typer.Option(
+            "--overflow",
+            metavar="CHOICE",
+            help="When a sink is too slow: block, drop-oldest or drop-newest. By default block if the source is a "
+            "recording, drop-oldest if it is live.",
+        ),
+    ] = None,
+) -> None:
+    """Move events from a source to one or more sinks.
+
+    switchcast pipe multicast://225.1.1.1:4242 file:events.jsonl.zst
+    """
+    limit = seconds(for_)
+    come_from = make_endpoint(source, matcher=matcher_of(bindings, where), role="source")
+    chosen = _overflow(overflow, come_from)
+    go_to = [Sink(make_endpoint(url, role="sink"), chosen) for url in sinks]
+    if [sink.name for sink in go_to].count("-") > 1:
+        raise UsageError("there is only one standard output; give - once")
+    run(_Pipe(Route(come_from, go_to), count).run(limit))
+
+
+def _overflow(text: str | None, source: Endpoint) -> Overflow:
+    if text is None:
+        return "block" if source.url.scheme in _ENDING_SCHEMES else "drop-oldest"
+    for choice in OVERFLOWS:
+        if choice == text:
+            return choice
+    raise UsageError(f"--overflow {text!r} is none of {', '.join(OVERFLOWS)}")
+
+
+class FirstEvents:
+    """The policy that lets the first ``count`` events pass, and then says that it is enough."""
+
+    def __init__(self, count: int, enough: Callable[[], None]) -> None:
+        self._left = count
+        self._enough = enough
+
+    def __call__(self, events: list[Event]) -> list[Event]:
+        passing = events[: self._left]
+        self._left -= len(passing)
+        if not self._left:
+            self._enough()
+        return passing
+
+
+class _Pipe:
+    """One route, with a display while it runs and a summary when it has run."""
+
+    def __init__(self, route: Route, count: int | None) -> None:
+        self._route = route
+        if count is not None:
+            route.policy = FirstEvents(count, route.stop)
+        self._began = time.monotonic()
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    async def run(self, limit: float | None) -> int:
+        try:
+            showing = asyncio.create_task(self._show()) if sys.stderr.isatty() else None
+            try:
+                code = await run_until(self._route.run(), limit=limit, halt=self._route.stop)
+            finally:
+                if showing is not None:
+                    showing.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await showing
+        finally:
+            self._sum_up()
+        failures = [sink.failed for sink in self._route.sinks if sink.failed is not None]
+        if any(isinstance(failure, BrokenPipeError) for failure in failures):
+            close_quietly()
+            return code or BROKEN_PIPE
+        return code or (1 if failures else 0)
+
+    async def _show(self) -> None:
+        """A bar where the source has an end, a rate where it has none."""
+        progress: Callable[[], tuple[int, int | None]] = getattr(self._route.source, "progress", lambda: (0, None))
+        columns: tuple[ProgressColumn, ...] = (SpinnerColumn(), TextColumn("{task.description}"), _Rate())
+        if self._route.source.url.scheme == "file":
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), _Rate())
+            columns = (*columns, TimeRemainingColumn())
+        with Progress(*columns, console=self._console, transient=True, refresh_per_second=8) as bar:
+            task = bar.add_task(str(self._route.source.url), total=None, events=0)
+            while True:
+                done, total = progress()
+                bar.update(task, completed=done, total=total, events=self._route.received)
+                await asyncio.sleep(0.125)
+
+    def _sum_up(self) -> None:
+        passed = max(time.monotonic() - self._began, 1e-6)
+        route = self._route
+        lines = [
+            f"{route.received:,} events from {route.source.url} in {passed:.1f} s ({route.received / passed:,.0f}/s)"
+        ]
+        lines += [f"  {phrase}" for phrase in describe(losses(route.source.counters()))]
+        for sink in route.sinks:
+            lines.append(f"{sink.sent:,} to {sink.name}")
+            lines += [f"  {phrase}" for phrase in describe(_lost_at(sink))]
+            if sink.failed is not None and not isinstance(sink.failed, BrokenPipeError):
+                lines.append(f"  failed: {sink.failed}")
+        for line in lines:
+            self._console.print(Text(line, style="dim" if not line.startswith("  ") else "yellow"))
+
+
+def _lost_at(sink: Sink) -> dict[str, int]:
+    """What did not get out of this sink, by reason."""
+    counters: dict[str, int] = losses(sink.counters())
+    for name, lost in losses(sink.endpoint.counters()).items():
+        counters[name] = max(counters.get(name, 0), lost)
+    if sink.guarded:
+        counters["guarded"] = sink.guarded
+    return counters
+
+
+class _Rate(ProgressColumn):
+    """Events so far and how many a second, over the whole run."""
+
+    def render(self, task: Task) -> Text:
+        events: Any = task.fields["events"]
+        return Text(f"{events:,} events  {events / max(task.elapsed or 0.0, 0.001):,.0f}/s")

@@ -1,0 +1,155 @@
+"""``switchcast stats``: who sends how much of what, and what is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json as json_text
+import sys
+import time
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from switchcast.app.cli.census import Census, Row
+from switchcast.app.cli.losses import describe, losses
+from switchcast.app.cli.options import Bindings, For, Source, Where, matcher_of, seconds
+from switchcast.app.cli.render import family_style, printable, sender_style
+from switchcast.app.cli.running import run, run_until
+from switchcast.endpoints import Endpoint, make_endpoint
+
+__all__ = ["stats"]
+
+_LEAST_KINDS = 4
+
+
+def stats(
+    source: Source,
+    *,
+    for_: For = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object at the end, or at each interval.")] = False,
+    interval: Annotated[
+        str | None,
+        typer.Option("--interval", metavar="TIME", help="How often to refresh (or to print): 1s by default."),
+    ] = None,
+    bindings: Bindings = "all",
+    where: Where = None,
+) -> None:
+    """Count events by sender and by kind.
+
+    With rates, sizes, and what is known of losses.
+
+    switchcast stats multicast://225.1.1.1:4242
+    """
+    limit, every = seconds(for_), seconds(interval, "--interval")
+    endpoint = make_endpoint(source, matcher=matcher_of(bindings, where), role="source")
+    run(
+        _Stats(endpoint, json=json, every=every, complete=bindings.strip().lower() == "all" and where is None).run(
+            limit
+        )
+    )
+
+
+class _Stats:
+    """Counts one source; shows a live table on a terminal, or prints at each interval, then a summary."""
+
+    def __init__(self, endpoint: Endpoint, *, json: bool, every: float | None, complete: bool) -> None:
+        self._endpoint = endpoint
+        self._json = json
+        self._every = every
+        self._complete = complete
+        self._census = Census()
+        self._began = time.monotonic()
+        self._console = Console(highlight=False, markup=False, emoji=False)
+
+    async def run(self, limit: float | None) -> int:
+        async with self._endpoint:
+            self._began = time.monotonic()
+            showing = asyncio.create_task(self._show())
+            try:
+                code = await run_until(self._count(), limit=limit)
+            finally:
+                showing.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await showing
+            passed = self._passed()
+        if self._json:
+            self._print_json(passed)
+        else:
+            self._console.print(self._tables(passed, live=False))
+        return code
+
+    async def _count(self) -> None:
+        async for batch in self._endpoint.batches():
+            self._census.add(batch)
+
+    async def _show(self) -> None:
+        """At each interval: a fresh table on a terminal, a line of JSON where that was asked for."""
+        every = self._every or 1.0
+        if self._json:
+            while self._every is not None:
+                await asyncio.sleep(every)
+                self._print_json(self._passed())
+        elif sys.stdout.isatty():
+            with Live(console=self._console, auto_refresh=False, transient=True) as live:
+                while True:
+                    await asyncio.sleep(every)
+                    self._census.take_rates(every)
+                    live.update(self._tables(self._passed(), live=True), refresh=True)
+
+    def _passed(self) -> float:
+        return max(time.monotonic() - self._began, 1e-6)
+
+    def _print_json(self, passed: float) -> None:
+        print(json_text.dumps(self._census.report(passed, self._endpoint.counters())), flush=True)
+
+    def _tables(self, passed: float, *, live: bool) -> Group:
+        census, room = self._census, self._console.height - 8
+        senders = _largest(census.senders, max(3, room // 3) if live else None)
+        kinds = _largest(census.kinds, max(_LEAST_KINDS, room - len(senders)) if live else None)
+        title = Text(f"{self._endpoint.url}  {passed:.0f} s", style="bold")
+        by_sender = _table("sender", lost=self._complete)
+        for name, row in senders:
+            cells = _cells(row, row.rate if live else row.events / passed)
+            lost = [f"≤ {census.missing(name):,}"] if self._complete else []
+            by_sender.add_row(Text(printable(name), style=sender_style(name)), *cells, *lost)
+        by_kind = _table("event")
+        for name, row in kinds:
+            cells = _cells(row, row.rate if live else row.events / passed)
+            by_kind.add_row(Text(printable(name), style=family_style(name)), *cells)
+        parts: list[Text | Table] = [title, by_sender, by_kind]
+        if len(kinds) < len(census.kinds):
+            parts.append(Text(f"and {len(census.kinds) - len(kinds)} more kinds", style="dim"))
+        parts.append(self._footer(passed))
+        return Group(*parts)
+
+    def _footer(self, passed: float) -> Text:
+        total = self._census.total
+        text = f"{total.events:,} events, {total.bytes:,} bytes, {total.events / passed:,.1f}/s"
+        if self._complete:
+            missing = sum(run.missing for run in self._census.runs.values())
+            text += f"; at most {missing:,} lost on the way (numbers of events that were never sent count too)"
+        lost = describe(losses(self._endpoint.counters()))
+        return Text("; ".join([text, *lost]), style="yellow" if lost else "dim")
+
+
+def _table(what: str, *, lost: bool = False) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column(what, min_width=24, no_wrap=True, overflow="ellipsis")
+    for name in ("events", "per s", "bytes", "mean", "largest", *(["lost"] if lost else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(row: Row, rate: float) -> list[str]:
+    return [f"{row.events:,}", f"{rate:,.1f}", f"{row.bytes:,}", f"{row.mean:,.0f}", f"{row.largest:,}"]
+
+
+def _largest(rows: Mapping[str, Row], most: int | None) -> list[tuple[str, Row]]:
+    """The ``most`` busiest rows."""
+    return sorted(rows.items(), key=lambda item: (-item[1].events, item[0]))[:most]
