@@ -80,10 +80,10 @@ class Population:
                 yield from self._unregister(agent, switch)
                 yield stage.now + stage.between(*AWAY_SECONDS)
             elif fate < VANISH or len(self.switches) == 1:
-                stage.start(self._run_out(switch, switch.registrations[agent.number]))
+                stage.start(self._run_out(switch, switch.registrations[agent.number], agent.copy()))
                 yield stage.now + stage.between(self.expires, self.expires + AWAY_SECONDS[1])
             else:
-                stage.start(self._run_out(switch, switch.registrations[agent.number]))
+                stage.start(self._run_out(switch, switch.registrations[agent.number], agent.copy()))
                 there = (switch.index + 1 + int(rng.random() * (len(self.switches) - 1))) % len(self.switches)
                 switch = self.switches[there]
 
@@ -148,12 +148,10 @@ class Population:
         yield from switch.play("unregister", {"a": agent})
         self._forget(switch, registration)
 
-    def _run_out(self, switch: Switch, registration: Registration) -> Iterator[int]:
-        """Let the registration expire, unless it is renewed or replaced before."""
+    def _run_out(self, switch: Switch, registration: Registration, gone: UserAgent) -> Iterator[int]:
+        """Let the registration expire, unless it is renewed or replaced before. ``gone``: who had registered."""
         stage = self.stage
         expires = registration.expires
-        gone = UserAgent(registration.user, registration.network_ip)
-        gone.slots = registration.agent.slots.copy()
         yield expires * SECOND - stage.epoch + stage.between(0.0, EXPIRY_CHECK_SECONDS)
         if switch.registrations.get(registration.user) is registration:
             self._forget(switch, registration)

@@ -38,10 +38,11 @@ class UserAgent:
         self.slots["port"], self.slots["rtp"] = b"%d" % port, b"%d" % (port + 1000)
         self.slots["call-id"] = b"%016x" % rng.getrandbits(64)
 
-    @property
-    def account(self) -> str:
-        """``user@domain``."""
-        return f"{self.number}@{DOMAIN}"
+    def copy(self) -> UserAgent:
+        """The same telephone as it is now, whatever becomes of it."""
+        twin = UserAgent(self.number, "")
+        twin.slots = self.slots.copy()
+        return twin
 
 
 @dataclass(slots=True)
