@@ -15,8 +15,7 @@ import pytest
 import reference
 from recordings import DATA, PSK
 
-from switchcast import EVENT_NAMES, Event
-from switchcast._native import StockFrames
+from switchcast import EVENT_NAMES, Event, StockFrames
 from switchcast.errors import KeyTextError, RejectedDatagram
 
 PLAIN = 1877

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import PROPERTY, TEXT, arrays, bodies, names, text_of, values
 
-from switchcast import Event
-from switchcast._native import StockFrames
+from switchcast import Event, StockFrames
 from switchcast.errors import RejectedDatagram
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from reference import NotAnEvent, ReferenceEvent
 from strategies import PROPERTY, bodies, header_lists, mutations, nearly_events, small_datagram
 
-from switchcast import REJECT_REASONS, Event
-from switchcast._native import LIMITS, TRAILER, StockFrames, stock_misreads
+from switchcast import LIMITS, REJECT_REASONS, Event, StockFrames
+from switchcast._native import TRAILER, stock_misreads
 from switchcast.errors import RejectedDatagram
 
 SALT = "dae00fd0-1c45-4215-853e-30c6eeaf7b53"

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from reference import TRAILER, write_datagram
 
-from switchcast import Event
-from switchcast._native import LIMITS, MAX_DATAGRAM_IPV4, MAX_DATAGRAM_IPV6, StockFrames
+from switchcast import LIMITS, Event, StockFrames
+from switchcast._native import MAX_DATAGRAM_IPV4, MAX_DATAGRAM_IPV6
 from switchcast.errors import RejectedDatagram
 
 FRAMES = StockFrames()
@@ -282,8 +282,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 }
 MEASURE = """
 import re, sys
-from switchcast import Event
-from switchcast._native import StockFrames
+from switchcast import Event, StockFrames
 from switchcast.errors import RejectedDatagram
 
 def kib(name):

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import PROPERTY, bodies, header_lists
 
-from switchcast import EVENT_NAMES, Event, Matcher
-from switchcast._native import StockFrames
+from switchcast import EVENT_NAMES, LIMITS, Event, Matcher, StockFrames
 from switchcast.errors import BindingError, ConditionError, SwitchcastError, UsageError
 
 
@@ -343,7 +342,8 @@ def test_a_condition_sees_the_value_that_python_sees(headers: list[tuple[str, st
 @PROPERTY
 @given(st.text(max_size=40))
 def test_any_bindings_and_condition_are_taken_or_refused_by_name(text: str) -> None:
-    for build in [lambda: Matcher(text), lambda: Matcher(where=text)]:
+    builds: list[Callable[[], Matcher]] = [lambda: Matcher(text), lambda: Matcher(where=text)]
+    for build in builds:
         try:
             matcher = build()
         except (BindingError, ConditionError) as refused:
@@ -354,7 +354,38 @@ def test_any_bindings_and_condition_are_taken_or_refused_by_name(text: str) -> N
         assert message
 
 
-def test_mistakes_are_found_under_the_root_of_all_errors() -> None:
-    for build in [lambda: Matcher(""), lambda: Matcher(where="(")]:
-        with pytest.raises(SwitchcastError):
-            build()
+@pytest.mark.parametrize(
+    ("limit", "build"),
+    [
+        ("bindings_bytes", lambda most: Matcher("DTMF ".ljust(most))),
+        ("binding_words", lambda most: Matcher("DTMF " * most)),
+        ("binding_word_bytes", lambda most: Matcher("CUSTOM " + "s" * most)),
+        ("condition_bytes", lambda most: Matcher(where='name == "X"'.ljust(most))),
+        ("pattern_bytes", lambda most: Matcher(where=f'name.matches("{"a" * most}")')),
+        ("condition_additions", lambda most: Matcher(where='name == ""' + ' + "x"' * most)),
+    ],
+)
+def test_the_limits_on_bindings_and_conditions_are_where_they_say(limit: str, build: Callable[[int], Matcher]) -> None:
+    most = LIMITS[limit]
+    assert not build(most).matches(HEARTBEAT)
+    with pytest.raises(UsageError, match=str(most)) as refused:
+        build(most + 1)
+    assert isinstance(refused.value, SwitchcastError)
+
+
+HUNDREDS = "[" + ",".join("0" for _ in range(500)) + "]"
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "(" * 1000 + "true" + ")" * 1000,
+        "[" * 2000,
+        'name.matches("(a{999}){999}")',
+        f"{HUNDREDS}.all(a, {HUNDREDS}.all(b, true))",
+    ],
+)
+def test_a_condition_that_would_cost_too_much_is_refused(where: str) -> None:
+    with pytest.raises(ConditionError) as refused:
+        Matcher(where=where)
+    assert len(str(refused.value)) < 300
