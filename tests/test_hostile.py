@@ -265,6 +265,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "trailers": lambda: TRAILER * 3119,
     "an index in a name": lambda: datagram_of(NAME + b"x[4000]: v\n\n"),
     "an index in every name": lambda: datagram_of(b"x[9999]: v\n" * LIMITS["headers"] + b"\n"),
+    "60,000 headers": lambda: datagram_of(b"h: v\n" * 60_000 + b"\n"),
     "too many headers": lambda: datagram_of(b"h:\n" * 21_000 + b"\n"),
     "as many headers as are taken": lambda: datagram_of(b"h:\n" * LIMITS["headers"] + b"\n"),
     "as many names as are taken": lambda: datagram_of(
@@ -281,7 +282,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "a sealed shape": lambda: b"dae00fd0-1c45-4215-853e-30c6eeaf7b53".ljust(256, b"\0") + b"x" * 65_248,
 }
 MEASURE = """
-import re, sys
+import ctypes, re, sys
 from switchcast import Event, StockFrames
 from switchcast.errors import RejectedDatagram
 
@@ -298,6 +299,7 @@ def take(frames, datagram):
         event[name], event.array(name), event.getall(name)
     event.items(), event.body, repr(event)
 
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: a huge page would count whole for one byte in use
 hostile = sys.stdin.buffer.read()
 keys = [StockFrames(), StockFrames(b"ClueCon")]
 harmless = keys[0].frame(Event("CUSTOM", [("A", "b")] * 20, b"x" * 60_000))
@@ -327,7 +329,7 @@ def measured_growth(script: str, hostile: bytes) -> int:
 def test_no_datagram_raises_memory_by_more_than_a_mebibyte(kind: str) -> None:
     """Peak resident memory of a process that opens the datagram 200 times and reads it, with and without a key."""
     hostile = HOSTILE[kind]()
-    assert len(hostile) <= MAX_DATAGRAM_IPV4
+    assert len(hostile) <= MAX_DATAGRAM_IPV4 or kind == "60,000 headers", "no datagram, but an event socket, has room"
     assert measured_growth(MEASURE, hostile) < MEMORY_LIMIT_KIB
 
 
