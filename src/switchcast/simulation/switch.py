@@ -231,8 +231,8 @@ class Switch:
         """Fire an event that somebody else made, now: the switch adds its own headers.
 
         They stand where the switch puts them: behind ``headers`` when these begin with ``Command``, as those of the
-        event socket's ``sendevent`` do, else in front. An event with no known name is CUSTOM. The event is also among
-        those that the cluster's next ``advance`` returns.
+        event socket's ``sendevent`` do, else in front. A name counts in any case; an unknown one makes a CUSTOM event.
+        The event is also among those that the cluster's next ``advance`` returns.
         """
         stage = self.stage
         self.sequence += 1
@@ -240,7 +240,7 @@ class Switch:
         sent = bool(headers) and headers[0][0].lower() == "command"
         function, line = ("api_exec", "1580") if name == "BACKGROUND_JOB" else ("parse_command", "2283")
         own = [
-            ("Event-Name", name if name in _NAMES else "CUSTOM"),
+            ("Event-Name", name.upper() if name.upper() in _NAMES else "CUSTOM"),
             ("Core-UUID", self.core_uuid),
             ("FreeSWITCH-Hostname", self.hostname),
             ("FreeSWITCH-Switchname", self.name),
