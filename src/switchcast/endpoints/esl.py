@@ -172,7 +172,10 @@ class EslEndpoint(Endpoint):
         return reply.body.decode("utf-8", "surrogateescape")
 
     async def bgapi(self, command: str) -> Job:
-        """Start a command in the background. ``await`` the job for its output, which comes as BACKGROUND_JOB."""
+        """Start a command in the background; ``await job.output()`` for what it printed, which a BACKGROUND_JOB tells.
+
+        Raises as ``api`` does, and ``EndpointError`` when too many jobs have not ended.
+        """
         job = self._jobs.start(str(self.url))
         try:
             line = render_bgapi(_command(command), job.uuid)
@@ -242,8 +245,12 @@ class EslEndpoint(Endpoint):
                 self._connected.set()
                 self._keeper = asyncio.create_task(self._keep(self._connection), name=f"keep {self.url}")
                 self._keeper.add_done_callback(self._over)
-            elif self._connection is not None:
-                await self._ask(self._connection)
+            elif self._connection is not None and self._connection.usable:
+                try:
+                    await self._ask(self._connection)
+                except EndpointUnavailable:
+                    if self._connection is not None and self._connection.usable:
+                        raise  # else the next connection asks
 
     async def _ready(self) -> Connection:
         """The connection, waited for while there is an outage."""

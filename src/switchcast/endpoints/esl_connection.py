@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from switchcast._native import Event
 from switchcast.errors import EndpointDenied, EndpointError, EndpointUnavailable
@@ -216,15 +215,15 @@ async def connect(
 
 
 class Job:
-    """A ``bgapi`` command on its way: ``uuid``, and awaited it gives the command's output."""
+    """A ``bgapi`` command on its way."""
 
     def __init__(self, output: asyncio.Future[str]) -> None:
         self.uuid = str(uuid.uuid4())
         self._output = output
 
-    def __await__(self) -> Generator[Any, None, str]:
-        """Wait for its end. Raises ``EndpointUnavailable`` when the connection was lost first."""
-        return self._output.__await__()
+    async def output(self) -> str:
+        """Wait for its end; what it printed. Raises ``EndpointUnavailable`` when the connection was lost first."""
+        return await self._output
 
     def forget(self) -> None:
         """Wait for it no longer."""

@@ -127,6 +127,13 @@ class EventSocketServer:
             client.goodbye()
         await self._end_clients()
 
+    async def kill(self) -> None:
+        """Stop listening and cut every connection without a word, as a crash does."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        await self.drop_connections()
+
     async def drop_connections(self) -> None:
         """Cut every connection at once, without a word; the server goes on listening."""
         for client in list(self._clients):

@@ -340,14 +340,14 @@ def render_sendevent(event: Event) -> tuple[bytes, list[str]]:
         raise UsageError(f"the body of this {name} is {len(body)} bytes; an event socket takes up to {BODY_LIMIT}")
     parts = [b"sendevent ", _bytes(name), b"\n"]
     omitted = []
-    name_to_skip = name in _NAMES  # the switch fires an unknown name as CUSTOM: then the header alone keeps it
+    # The switch adds the name of the command, CUSTOM for one that it does not know, as the last Event-Name: one header
+    # with a known name need not be sent, and any other keeps what a look-up is to find first.
+    name_is_enough = name in _NAMES and len(event.getall("Event-Name")) == 1
     for key, raw in event.raw_items():
         lower = key.lower()
-        if lower == b"event-name" and name_to_skip:
-            name_to_skip = False
-        elif lower == b"content-length":
+        if lower == b"content-length" or (lower == b"event-name" and name_is_enough):
             continue
-        elif key == b"_body" or re.search(rb"[:\[\r\n\0]", key):
+        if key == b"_body" or re.search(rb"[:\[\r\n\0]", key):
             omitted.append(_text(key))
         else:
             parts += [key, b": ", _carried(raw), b"\n"]
