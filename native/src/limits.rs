@@ -6,7 +6,7 @@
 /// text makes a node allocate until it dies. The largest event seen in the field has 61 KB; API answers reach megabytes.
 pub const EVENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Headers in one event. A datagram can hold some 16,000 empty ones, each of which costs an index entry and, once
+/// Headers in one event. A datagram can hold some 20,000 of them, each of which costs an index entry and, once
 /// decoded, two Python strings. The largest event seen has 317.
 pub const HEADERS: usize = 2_048;
 

@@ -1,16 +1,30 @@
-"""FreeSWITCH events by multicast, everywhere they should be and nowhere they should not."""
+"""FreeSWITCH events by multicast, everywhere they should be and nowhere they should not.
+
+``open(url)`` gives an endpoint to receive from or to send to, inside asyncio; ``listen(url)`` is a plain loop over
+events. An ``Event`` is the same object wherever it comes from. Errors are in ``switchcast.errors``, helpers for tests in
+``switchcast.testing``.
+"""
 
 import sys
 
 if sys.platform != "linux":  # pragma: no cover
     raise ImportError(f"switchcast runs on Linux only (this is {sys.platform}): its sockets need recvmmsg and epoll")
 
-from switchcast._native import (
+from switchcast._native import EVENT_NAMES, LIMITS, REJECT_REASONS, Event, Matcher, StockFrames, __version__
+from switchcast.endpoints import Endpoint
+from switchcast.errors import SwitchcastError
+from switchcast.listening import listen, open
 
-    REJECT_REASONS,
-    Event,
-
-    __version__,
-)
-
-__all__ = ["REJECT_REASONS", "Event", "__version__"]
+__all__ = [
+    "EVENT_NAMES",
+    "LIMITS",
+    "REJECT_REASONS",
+    "Endpoint",
+    "Event",
+    "Matcher",
+    "StockFrames",
+    "SwitchcastError",
+    "__version__",
+    "listen",
+    "open",
+]

@@ -59,10 +59,17 @@ pub fn bytes_of(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 
 /// The pairs of a mapping, or of an iterable of pairs, in order.
 pub fn pairs<'py>(headers: &Bound<'py, PyAny>) -> PyResult<Vec<Pair<'py>>> {
-    if let Ok(mapping) = headers.cast::<PyMapping>() {
-        return mapping.items()?.iter().map(|pair| pair.extract()).collect();
+    match headers.cast::<PyMapping>() {
+        Ok(mapping) => mapping.items()?.iter().map(|item| pair(&item)).collect(),
+        Err(_) => headers.try_iter()?.map(|item| pair(&item?)).collect(),
     }
-    headers.try_iter()?.map(|pair| pair?.extract()).collect()
+}
+
+fn pair<'py>(item: &Bound<'py, PyAny>) -> PyResult<Pair<'py>> {
+    if !item.is_instance_of::<PyString>() && item.len().is_ok_and(|length| length == 2) {
+        return Ok((item.get_item(0)?, item.get_item(1)?));
+    }
+    Err(PyTypeError::new_err(format!("a header is a pair of name and value, not {}", item.get_type().name()?)))
 }
 
 /// Names and values ready to be built.
@@ -109,7 +116,8 @@ pub fn source_from(text: Option<String>) -> Source {
 
 /// Names that have been seen, as Python strings: a name costs its string once, not once an event.
 ///
-/// Bounded, for names come from outside: 4,096 names of at most 64 bytes are kept, others are made anew each time.
+/// Bounded, for names come from outside: names of at most 64 bytes are kept, and all are forgotten when there are 4,096,
+/// so that a stranger's inventions do not keep the real names out.
 pub struct Names(HashMap<Box<[u8]>, Py<PyString>>);
 
 const NAMES_KEPT: usize = 4_096;
@@ -127,7 +135,10 @@ impl Names {
             return known.bind(py).clone();
         }
         let made = text(py, name);
-        if self.0.len() < NAMES_KEPT && name.len() <= NAME_KEPT_BYTES {
+        if name.len() <= NAME_KEPT_BYTES {
+            if self.0.len() >= NAMES_KEPT {
+                self.0.clear();
+            }
             self.0.insert(name.into(), made.clone().unbind());
         }
         made
