@@ -39,12 +39,11 @@ class EndpointUrl:
     @classmethod
     def parse(cls, text: str) -> EndpointUrl:
         """Parse ``text``; raises ``UrlError`` that says which part is wrong."""
-        if text == "-":
-            return cls("-")
         if text == "" or text.isspace():
             raise UrlError("an endpoint URL is empty; give one such as multicast://239.192.1.1:4242")
         scheme, colon, rest = text.partition(":")
-        if not colon:
+        standard_streams = text.partition("?")[0] == "-"
+        if not colon and not standard_streams:
             raise UrlError(
                 f"{text!r} is no endpoint URL: it has no scheme; for a file write file:{text}, "
                 f"for a group multicast://{text}:4242"
@@ -54,6 +53,8 @@ class EndpointUrl:
             options = tuple(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         except ValueError as error:
             raise UrlError(f"{mask_text(text)}: not a URL: {error}") from None
+        if standard_streams:
+            return cls("-", options=options)
         if not rest.startswith("//"):
             return cls(scheme.lower(), path=unquote(rest.partition("?")[0]), options=options)
         userinfo, _, location = parts.netloc.rpartition("@")
@@ -70,9 +71,7 @@ class EndpointUrl:
         )
 
     def __str__(self) -> str:
-        if self.scheme == "-":
-            return "-"
-        text = f"{self.scheme}:"
+        text = "-" if self.scheme == "-" else f"{self.scheme}:"
         if self.hosts or self.port is not None:
             text += "//"
             if self.username or self.password:
