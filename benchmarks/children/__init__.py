@@ -1,0 +1,1 @@
+"""What is measured of ours, each as a process of its own."""

@@ -1,0 +1,105 @@
+"""Draining a full socket buffer: what a receiver costs, with nobody sending meanwhile.
+
+A bare ``recvmmsg`` loop that parses nothing is the limit. Ours checks bindings on every event and delivers the one in a
+hundred that matches to Python.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks import peers
+from benchmarks.child import Child, receiver_command
+from benchmarks.events import SIZES, Traffic, traffic, write_datagrams
+from benchmarks.result import Row, at_most, check, interleave
+
+GROUP, PORT, BARE_PORT = "239.192.11.1", 4301, 4302
+BUFFER_BYTES = 64 << 20
+"""Twice this is what the kernel accounts, and each datagram counts with its overhead."""
+
+FILLS = 5
+"""A run drains the buffer so many times: one drain takes a few milliseconds."""
+
+
+def run(runs: int, quick: bool) -> list[Row]:
+    """One row for each size: processor time of ours to the bare loop's."""
+    fills = 2 if quick else FILLS
+    return [one_size(label, size, runs, fills) for label, size in SIZES.items()]
+
+
+def one_size(label: str, size: int, runs: int, fills: int) -> Row:
+    """Ours and the bare loop in turn, each with its own port and sender, both fed the same datagrams."""
+    sent = traffic(size)
+    count = 20_000 if size < 2_000 else 10_000
+    file = write_datagrams("drain", sent.datagrams)
+    with (
+        Child([peers.bare(), "send", GROUP, PORT, file]) as sender,
+        Child([peers.bare(), "send", GROUP, BARE_PORT, file]) as bare_sender,
+        Child(receiver_command(GROUP, PORT, BUFFER_BYTES, sent.bindings)) as ours,
+        Child([peers.bare(), "receive", GROUP, BARE_PORT, BUFFER_BYTES]) as bare,
+    ):
+
+        def drain_ours() -> dict[str, float]:
+            return total([ours_once(ours, sender, sent, count) for _ in range(fills)], count)
+
+        def drain_bare() -> dict[str, float]:
+            return total([bare_once(bare, bare_sender, sent, count) for _ in range(fills)], count)
+
+        drain_ours(), drain_bare()  # warm caches, allocators and the processor's clock
+        mine, theirs = interleave(runs, drain_ours, drain_bare)
+    return Row(
+        benchmark="drain",
+        case=f"{label}, bindings on every event, 1% delivered",
+        unit="ns CPU/datagram",
+        runs=[figures["cpu"] for figures in mine],
+        peer="bare recvmmsg",
+        peer_runs=[figures["cpu"] for figures in theirs],
+        aim=at_most(1.25),
+        details={
+            "mean_datagram_bytes": sent.mean_size,
+            "bindings": sent.bindings,
+            "datagrams_a_fill": count,
+            "fills_a_run": fills,
+            "ours_wall_ns": [figures["wall"] for figures in mine],
+            "bare_wall_ns": [figures["wall"] for figures in theirs],
+        },
+    )
+
+
+def ours_once(ours: Child, sender: Child, sent: Traffic, count: int) -> dict[str, Any]:
+    """Fill the buffer of a paused receiver, then let it go."""
+    wanted = count // len(sent.datagrams)
+    ours.ask("open")
+    fill(sender, count)
+    answer = ours.ask("drain", wanted)
+    ours.ask("close")
+    check(answer["datagrams"] == count, f"drain: {answer['datagrams']} of {count} datagrams reached our receiver")
+    check(answer["delivered"] == wanted, f"drain: {answer['delivered']} events delivered, {wanted} match")
+    names = [sent.bindings.split()[0]]
+    check(answer["names"] == names, f"drain: delivered {answer['names']} where {names} were asked for")
+    check(answer["unmatched"] == count - wanted, f"drain: {answer['unmatched']} counted as not matching")
+    return answer
+
+
+def bare_once(bare: Child, sender: Child, sent: Traffic, count: int) -> dict[str, Any]:
+    """Fill the bare loop's buffer, then let it go. Its socket and its memory stay, warm: it is the limit."""
+    fill(sender, count)
+    answer = bare.ask("drain")
+    size = sum(map(len, sent.datagrams)) * count // len(sent.datagrams)
+    check(answer["datagrams"] == count, f"drain: {answer['datagrams']} of {count} datagrams reached the bare loop")
+    check(answer["bytes"] == size, f"drain: {answer['bytes']} of {size} bytes reached the bare loop")
+    return answer
+
+
+def fill(sender: Child, count: int) -> None:
+    """Send ``count`` datagrams; on loopback they are in the receiver's buffer when this returns."""
+    check(sender.ask("burst", count)["datagrams"] == count, "drain: the sender sent too few")
+
+
+def total(answers: list[dict[str, Any]], count: int) -> dict[str, float]:
+    """Nanoseconds a datagram over all fills."""
+    datagrams = count * len(answers)
+    return {
+        "cpu": sum(answer["cpu_ns"] for answer in answers) / datagrams,
+        "wall": sum(answer["wall_ns"] for answer in answers) / datagrams,
+    }
