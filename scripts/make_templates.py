@@ -206,7 +206,7 @@ class Maker:
             r"|(?P<stamp>2026-11-23 \d\d:\d\d:\d\d)"
             r"|(?P<micros>(?<!\d)1795\d{12}(?!\d))"
             r"|(?P<seconds>(?<!\d)1795\d{6}(?!\d))"
-            r"|(?P<sip>127\.0\.0\.1(?=:5060))"
+            r"|(?P<sip>127\.0\.0\.1(?=:5060)|(?<=UDP )127\.0\.0\.1)"
             r"|(?P<media>(?<=IN IP4 )127\.0\.0\.1)"
             r"|(?P<ipv4>192\.0\.2\.2(?!\d))"
             r"|(?P<domain>127\.0\.0\.1)"
@@ -314,9 +314,9 @@ class Maker:
         if kind == "media":
             return [(True, "switch.ipv4" if "local" in name else f"{self._role(event)}.ip")]
         if kind == "domain":
-            if AGENT_ADDRESS.search(name):
-                return [(True, f"{self._role(event, name)}.ip")]
-            return [(True, "switch.ipv4" if SWITCH_ADDRESS.search(name) else "domain")]
+            if SWITCH_ADDRESS.search(name):
+                return [(True, "switch.ipv4")]
+            return [(True, f"{self._role(event, name)}.ip" if AGENT_ADDRESS.search(name) else "domain")]
         if kind in {"rport", "rtp"}:
             return [(True, f"{self._role_of_port(event, '50' + token[2:])}.{'rtp' if kind == 'rtp' else 'port'}")]
         if token in self.tokens:
@@ -348,7 +348,7 @@ class Maker:
     def _time(self, event: Recorded, name: str, kind: str, token: str) -> str:
         """A time told in whole seconds: that of the finer time beside it, so that the two never disagree."""
         unit = {"seconds": "s", "stamp": "stamp", "gmt": "gmt"}[kind]
-        fine = decode(event.get(re.sub(r"_(epoch|stamp)$", "_uepoch", name)))
+        fine = decode(event.get(re.sub(r"_(epoch|stamp)$", "_uepoch", name.replace("_hold_s", "_last_hold_s"))))
         if not re.fullmatch(r"1795\d{12}", fine):
             near = [us for us in self.micros if kind == "seconds" and us // 1_000_000 == int(token)]
             if kind == "seconds":

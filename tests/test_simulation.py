@@ -181,6 +181,10 @@ def test_no_event_tells_of_the_future_and_spans_fit_their_ends(busy: tuple[Clust
         assert micros(event, "variable_uduration") == end - start
         assert micros(event, "variable_duration") == end // 10**6 - start // 10**6
         assert micros(event, "variable_start_epoch") == start // 10**6
+        for header in (name for name in event if name.endswith("_stamp") and name != "variable_sip_invite_stamp"):
+            fine = header.replace("_hold_stamp", "_last_hold_stamp").replace("_stamp", "_uepoch")
+            date = dt.datetime.fromtimestamp(micros(event, fine) // 10**6, dt.UTC)
+            assert event[header] == date.strftime("%Y-%m-%d %H:%M:%S")
         if answer:
             assert start <= answer <= end
             assert micros(event, "variable_billusec") == end - answer

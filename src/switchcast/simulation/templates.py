@@ -31,6 +31,7 @@ import json
 import lzma
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -160,12 +161,13 @@ class Script:
         """``events``, pieces made into one that only ever stand together and that stay the same all through a run."""
         changing = {*range(len(DATE_SLOTS)), *self.params.values()}
         chains = chain_up(events, changing)
+        uses = Counter(chain for event in chains for chain in event)
         places: dict[tuple[int, ...], int] = {}
         joined = []
         for event in chains:
             own: list[int] = []
             for chain in event:
-                if len(chain) < 3:
+                if len(chain) < 3 or uses[chain] < 3:  # to join it beforehand would cost more than it saves
                     own += chain
                     continue
                 if chain not in places:
