@@ -291,6 +291,7 @@ def _sofia_contact(switch: Switch, argument: str) -> str:
 
 
 def _uuid_kill(switch: Switch, argument: str) -> str:
+    """Hang up; a cause may be given, but the call's events keep the one that was recorded."""
     words = argument.split()
     if not words:
         return "-USAGE: <uuid> [cause]\n"

@@ -266,7 +266,7 @@ class Switch:
 
         An unknown command is answered with ``-ERR <word> Command not found!``.
         """
-        from switchcast.simulation.commands import run
+        from switchcast.simulation.commands import run  # whose tables are made of what this file defines
 
         word, _, argument = command.partition(" ")
         if argument:
