@@ -32,8 +32,9 @@ help: ## Say what can be made
 demo: $(VENV)/.installed ## Run a simulated cluster of three switches over multicast on this machine
 	$(VENV)/bin/switchcast demo $(or $(ARGS),--for 20s)
 
-test: $(VENV)/.system $(VENV)/.installed $(VENV)/.group-test $(PEERS)/.group-peers ## Run all tests, against the package as it installs
+test: $(VENV)/.system $(VENV)/.installed $(VENV)/.group-test $(PEERS)/.installed ## Run all tests, against the package as it installs
 	cargo test --quiet --locked --no-default-features --manifest-path native/Cargo.toml
+	$(PEERS)/bin/python -m pytest --quiet tests/test_genesis_peer.py
 	SWITCHCAST_TESTED=wheel $(PYTHON) -m pytest $(ARGS)
 
 check: $(VENV)/.installed $(VENV)/.group-test $(VENV)/.group-check ## Check format, style, types, the stub and the layers
@@ -63,7 +64,7 @@ wheel: $(VENV)/.group-build ## Build the wheel for any Linux, and try it where t
 	$(VENV)/bin/maturin build --release --locked --zig --compatibility manylinux2014 --out dist
 	$(PYTHON) scripts/try_wheel.py dist/*.whl
 
-develop: $(VENV)/.group-build $(VENV)/.group-test $(VENV)/.group-check $(PEERS)/.group-peers ## Install so that edits of Python files are live
+develop: $(VENV)/.group-build $(VENV)/.group-test $(VENV)/.group-check ## Install so that edits of Python files are live
 	$(VENV)/bin/maturin develop --release --locked
 	rm -f $(VENV)/.installed
 

@@ -13,13 +13,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterator
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import pytest
 from recordings import DATA, read_pcap
 
-PEERS = Path(__file__).parent.parent / ".tools" / "peers"
+collect_ignore = [] if find_spec("genesis") else ["test_genesis_peer.py"]
+"""Third-party clients have an environment of their own, in which ``make test`` runs these."""
 SETTLING_SECONDS = 5.0
 """How long a thread or descriptor that is on its way out may take; a clean test never waits for it."""
 
@@ -48,14 +49,6 @@ def wiki_examples() -> list[dict[str, Any]]:
     """The seven events of the module's wiki page: ``kind`` and ``headers``, a list of name and value on the wire."""
     with open(DATA / "wiki-2008-examples.jsonl", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
-
-
-@pytest.fixture(scope="session")
-def peers_python() -> Path:
-    """The Python of the environment that third-party clients have to themselves; run them in it as programs."""
-    python = PEERS / "bin" / "python"
-    assert python.exists(), "the environment of the third-party clients is missing; make test and make develop make it"
-    return python
 
 
 def open_descriptors() -> dict[int, str]:
@@ -116,11 +109,10 @@ def nothing_left_behind() -> Iterator[None]:
 
 async def unfinished_tasks() -> list[str]:
     """Tasks that still run although the test's own coroutine has ended; those about to end are given a few turns."""
-    for _ in range(20):
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        if not left:
-            return []
+    turns = 20
+    while (left := asyncio.all_tasks() - {asyncio.current_task()}) and turns:
         await asyncio.sleep(0)
+        turns -= 1
     return [repr(task) for task in left]
 
 
