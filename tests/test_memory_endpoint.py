@@ -14,7 +14,6 @@ from switchcast._native import Event, Matcher
 from switchcast.endpoints import make_endpoint
 from switchcast.endpoints import memory as memory_module
 from switchcast.endpoints.base import Endpoint
-from switchcast.endpoints.memory import MemoryEndpoint
 from switchcast.errors import EndpointClosed, SwitchcastError
 
 
@@ -190,8 +189,3 @@ def test_the_same_name_in_another_loop_is_another_line() -> None:
 def test_a_url_that_cannot_be_meant_is_refused(url: str, message: str) -> None:
     with pytest.raises(SwitchcastError, match=message):
         make_endpoint(url)
-
-
-def test_it_is_a_source_and_a_sink() -> None:
-    assert MemoryEndpoint.is_source
-    assert MemoryEndpoint.is_sink
