@@ -35,7 +35,6 @@ _EXTRAS = frozenset({"_source", "_received", "_wire"})
 _TAIL = re.compile(r'(?:,"_source":"([^"\\]*)")?(?:,"_received":([0-9]{1,19}))?\}\s*\Z')
 """Extras as ``to_line`` writes them. Quotes within JSON text have a backslash in front, so what this finds at the end
 of an object is never part of a value."""
-_TAIL_CHARACTERS = 200
 _LARGEST_TIME = 2**64
 
 _Pairs = list[tuple[str, Any]]
@@ -82,15 +81,37 @@ def _has_extras(text: str) -> bool:
 
 
 def _with_usual_extras(text: str) -> Event | None:
-    """The event, if its extras stand just as ``to_line`` writes them and none is ``_wire``: by far the most."""
-    tail = _TAIL.search(text, max(0, len(text) - _TAIL_CHARACTERS))
+    """The event, if its extras stand just as ``to_line`` writes them; ``None`` where a closer look is needed."""
+    at = text.rfind(',"_wire":"')
+    if at >= 0:
+        return _with_wire_behind(text, at)
+    at = text.rfind(',"_source":"')
+    if at < 0:
+        at = text.rfind(',"_received":')
+    tail = _TAIL.match(text, at) if at >= 0 else None
     if tail is None:
         return None
     rest = text[: tail.start()] + "}"
-    if _has_extras(rest):
+    return None if _has_extras(rest) else _with_tail(Event.from_json(rest), tail)
+
+
+def _with_wire_behind(text: str, at: int) -> Event | None:
+    """The same for a line with ``_wire`` at ``at``, if all in front of it stands as ``to_line`` writes that event."""
+    try:
+        last = json.loads("{" + text[at + 1 :])
+    except (ValueError, RecursionError):
         return None
+    event = _event_of(last["_wire"]) if last.keys() == {"_wire"} else None
+    if event is None:
+        return None
+    written = event.to_json()[:-1]
+    tail = _TAIL.fullmatch(text[len(written) : at] + "}") if text.startswith(written) else None
+    return None if tail is None else _with_tail(event, tail)
+
+
+def _with_tail(event: Event, tail: re.Match[str]) -> Event:
     source, received = tail.groups()
-    return Event.from_json(rest).with_origin(source, None if received is None else int(received))
+    return event.with_origin(source or None, None if received is None else int(received))
 
 
 def _with_any_extras(text: str) -> Event:
@@ -137,16 +158,23 @@ def _from_wire(wire: object, pairs: _Pairs, extras: dict[str, Any]) -> tuple[Eve
 
     A header of the event itself can have the name of an extra: then only what is left over is one.
     """
-    if not isinstance(wire, str):
-        return None, extras
-    try:
-        event = Event.from_plain(wire.encode("latin-1"))
-    except (RejectedDatagram, UnicodeEncodeError):
+    event = _event_of(wire)
+    if event is None:
         return None, extras
     expected, found = _counted(_pairs(event.to_json())), _counted(pairs)
     left_over = {name: json.loads(value) for name, value in found - expected}
     agrees = found >= expected and left_over.keys() <= _EXTRAS
     return (event, left_over) if agrees else (None, extras)
+
+
+def _event_of(wire: object) -> Event | None:
+    """The event of a wire text, if that is one."""
+    if not isinstance(wire, str):
+        return None
+    try:
+        return Event.from_plain(wire.encode("latin-1"))
+    except (RejectedDatagram, UnicodeEncodeError):
+        return None
 
 
 def _counted(pairs: _Pairs) -> Counter[tuple[str, str]]:
