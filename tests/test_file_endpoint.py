@@ -81,7 +81,7 @@ def test_files_that_were_put_one_behind_the_other(tmp_path: Path) -> None:
         write(f"file:{two}", [event(2)])
         path.write_bytes(one.read_bytes() + two.read_bytes())
         assert read(f"file:{path}") == [event(1), event(2)]
-    path.write_bytes(gzip.compress(b'{"A":"1"}\n') + bytes(1_000) + gzip.compress(b'{"A":"2"}\n'))
+    path.write_bytes(gzip.compress(b'{"A":"1"}\n') + bytes(1_000) + gzip.compress(b'{"A":"2"}\n') + bytes(9))
     assert [each["A"] for each in read(f"file:{path}")] == ["1", "2"]
 
 

@@ -34,9 +34,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-def test_a_pipe_gives_each_event_as_it_comes(pipe: Path) -> None:
+@pytest.mark.parametrize("kind", ["jsonl", "pcap", "pcapng"])
+def test_a_pipe_gives_each_event_as_it_comes(kind: str, pipe: Path) -> None:
     async def follow() -> None:
-        async with opened(f"file:{pipe}", "source") as source, opened(f"file:{pipe}?format=jsonl", "sink") as sink:
+        async with opened(f"file:{pipe}", "source") as source, opened(f"file:{pipe}?format={kind}", "sink") as sink:
             batches = source.batches()
             for number in range(3):
                 await sink.send([event(number)])
@@ -97,6 +98,36 @@ def test_a_full_pipe_can_be_given_up(pipe: Path) -> None:
 
     text = asyncio.run(asyncio.wait_for(give_up(), PATIENCE))
     assert text.startswith(b'{"Event-Name":"CUSTOM"')
+
+
+def test_closing_ends_a_send_to_a_full_pipe(pipe: Path) -> None:
+    many = [event(number) for number in range(2_000)]
+
+    async def close_it() -> None:
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            sink = opened(f"file:{pipe}?format=jsonl", "sink")
+            sending = [asyncio.ensure_future(sink.send(many)) for _ in range(3)]
+            await until(lambda: sink.counters().get("bytes", 0) > 0)
+            await asyncio.gather(sink.close(), sink.close())
+            ends = await asyncio.gather(*sending, return_exceptions=True)
+            assert [type(end) for end in ends] == [EndpointClosed] * 3
+        finally:
+            os.close(reader)
+
+    asyncio.run(asyncio.wait_for(close_it(), PATIENCE))
+
+
+def test_a_cancelled_opening_leaves_nothing_open(pipe: Path) -> None:
+    async def cancel() -> None:
+        for url, role in ((f"file:{pipe}", "source"), (f"file:{pipe.parent}/x.jsonl", "sink")):
+            opening = asyncio.ensure_future(opened(url, role).__aenter__())
+            await asyncio.sleep(0)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+
+    asyncio.run(cancel())  # every test looks for what is left open
 
 
 def test_what_a_cancelled_send_left_goes_out_first(pipe: Path) -> None:
