@@ -136,6 +136,8 @@ def test_a_damaged_stream_gives_what_came_before(compress: Callable[[bytes], byt
         (b"\x7fELF\x02\x01", "program", "neither JSON lines nor a capture .*ELF"),
         (b'[{"A":"1"}]', "list.txt", "neither JSON lines nor a capture.*jq -c"),
         (b"rubbish\nand more\n", "bad.jsonl", "no line of it is an event in JSON; line 1: "),
+        (b"rubbish", "bad.json", "no line of it is an event in JSON; line 1: "),
+        (b'{"A":5}', "bad.json", "no line of it is an event in JSON; line 1: "),
         (b"rubbish", "bad.pcap", "no capture: it begins with 72 75 62 62"),
         (b"\xd4\xc3\xb2\xa1" + bytes(16) + b"\x69\0\0\0", "wlan.pcap", "link type 105"),
     ],

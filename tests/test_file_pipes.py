@@ -210,6 +210,14 @@ def test_standard_input_is_any_recording(name: str, tmp_path: Path) -> None:
     assert copy("-", "-", (tmp_path / name).read_bytes()) == lines.read_bytes()
 
 
+def test_standard_input_that_is_no_recording() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COPY, "-", "-"], input=b"rubbish", capture_output=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 1
+    assert b"EndpointError: -: neither JSON lines nor a capture" in done.stderr
+
+
 def test_standard_output_can_be_a_capture(tmp_path: Path) -> None:
     write(f"file:{tmp_path}/x.jsonl", [event(1)])
     write(f"file:{tmp_path}/x.pcapng", [event(1)])

@@ -225,15 +225,16 @@ class FileEndpoint(Endpoint):
     def _writer(self) -> RecordingWriter:
         """Raises ``UrlError`` when the URL does not say what to write, or asks for what cannot be."""
         psk = self.url.secret("psk")
-        if self._named is None:
+        named = self._named or ("jsonl" if self._path is None else None)
+        if named is None:
             raise UrlError(f"{self.url}: the name does not tell the format; add ?format=jsonl, pcap or pcapng")
-        if self._named == "jsonl":
+        if named == "jsonl":
             if psk is not None:
                 raise UrlError(f"{self.url}: psk is for captures; JSON lines are not encrypted")
             return LineWriter()
         if self._append:
             raise UrlError(f"{self.url}: append=yes is for JSON lines; a capture cannot be added to")
-        return PacketWriter(str(self.url), self._named, psk)
+        return PacketWriter(str(self.url), named, psk)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but no longer than until the endpoint is closed."""
@@ -252,9 +253,8 @@ def kinds_of(url: EndpointUrl) -> tuple[Format | None, Compression | None]:
     compression = COMPRESSIONS.get(suffix)
     if compression is not None:
         _, suffix = os.path.splitext(stem)
-    by_name = "jsonl" if url.scheme == "-" and url.text("format") is None else FORMATS.get(suffix)
     if url.text("format") is None:
-        return by_name, compression
+        return FORMATS.get(suffix), compression
     formats = {name: name for name in FORMATS.values()}
     return formats[url.choice("format", "", list(formats))], compression  # type: ignore[index]
 

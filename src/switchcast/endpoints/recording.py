@@ -123,13 +123,10 @@ class RecordingReader:
             if not lines:
                 yield []
         tail = splitter.finish()
-        if tail.strip() and not self._cut:
-            try:
-                yield self._counted([from_line(tail)])
-            except RejectedDatagram:
-                self._cut = f"line {number + 1}, the last one, is cut short"
-        elif tail.strip():
-            number += 1
+        if tail.lstrip().startswith(b"{") and not tail.rstrip().endswith(b"}"):
+            self._cut = self._cut or f"line {number + 1}, the last one, is cut short"
+        if not self._cut:
+            yield self._parse([tail], number)
         self._tell_of_cut()
         rejected = sum(count for name, count in self._tally.items() if name.startswith("rejected_"))
         if rejected and not self._tally["events"]:
