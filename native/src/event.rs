@@ -11,6 +11,7 @@
 
 use crate::encoding::{self, Escape};
 use crate::limits;
+use crate::lines::{self, Fault, Line};
 use crate::reject::Reject;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -24,19 +25,11 @@ pub enum Source {
     Other(Box<str>),
 }
 
-/// One header line: `start..colon` is the name, the value follows the colon (and the space behind it) up to `end`.
-#[derive(Clone, Copy, Debug)]
-struct Line {
-    start: u32,
-    colon: u32,
-    end: u32,
-}
-
 /// One FreeSWITCH event, immutable.
 #[derive(Clone, Debug)]
 pub struct Event {
     text: Box<[u8]>,
-    lines: Box<[Line]>,
+    lines: Vec<Line>,
     body: u32,
     /// Where it came from.
     pub source: Source,
@@ -71,26 +64,21 @@ impl Event {
         if text.len() > limits::EVENT_BYTES {
             return Err(Reject::TooLong);
         }
-        let mut lines = Vec::with_capacity(text.len() / 32);
+        let mut lines = Vec::with_capacity(text.len() / 24 + 1);
         let mut framing = None;
-        let mut start = 0;
-        let headers_end = loop {
-            let end = match memchr::memchr(b'\n', &text[start..]) {
-                None => return Err(Reject::NoEndOfHeaders),
-                Some(length) => start + length,
-            };
-            if end == start {
-                break end;
-            }
-            let colon = start + find_colon(&text[start..end]).ok_or(Reject::MalformedHeader)?;
-            let line = Line { start: start as u32, colon: colon as u32, end: end as u32 };
+        let found = lines::header_lines(&text, |line| {
             check_line(&text, line, lines.len())?;
-            if is_content_length(&text[start..colon]) {
+            if is_content_length(&text[line.start as usize..line.colon as usize]) {
                 framing = Some(lines.len());
             }
             lines.push(line);
-            start = end + 1;
-        };
+            Ok(())
+        });
+        let headers_end = found.map_err(|fault| match fault {
+            Fault::Endless => Reject::NoEndOfHeaders,
+            Fault::NoColon => Reject::MalformedHeader,
+            Fault::Visitor(reason) => reason,
+        })?;
         let body = headers_end + 1;
         if let Some(at) = framing {
             let is_last = at + 1 == lines.len();
@@ -107,7 +95,7 @@ impl Event {
         } else if body != text.len() {
             return Err(Reject::LengthMismatch);
         }
-        Ok(Event { text, lines: lines.into_boxed_slice(), body: body as u32, source: Source::Unknown, received: 0 })
+        Ok(Event { text, lines, body: body as u32, source: Source::Unknown, received: 0 })
     }
 
     /// Build an event from headers in order and a body.

@@ -100,12 +100,22 @@ pub fn text_of(datagram: &[u8]) -> Result<&[u8], Reject> {
     if datagram.is_empty() {
         return Err(Reject::ZeroLength);
     }
-    let end = datagram.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    match datagram[..end].strip_suffix(&TRAILER) {
+    match without_padding(datagram).strip_suffix(&TRAILER) {
         Some(text) => Ok(text),
         None if looks_encrypted(datagram) => Err(Reject::Encrypted),
         None => Err(Reject::NoTrailer),
     }
+}
+
+/// `datagram` without the NULs at its end. Most of them go a block at a time: there are 272 behind every stock event.
+fn without_padding(mut datagram: &[u8]) -> &[u8] {
+    while let Some((rest, [0, ..])) = datagram.split_last_chunk::<32>()
+        && datagram[rest.len()..] == [0; 32]
+    {
+        datagram = rest;
+    }
+    let end = datagram.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    &datagram[..end]
 }
 
 /// The event in a datagram, under `psk` when there is one.

@@ -7,6 +7,7 @@ pub mod encoding;
 pub mod event;
 pub mod frame;
 pub mod limits;
+pub mod lines;
 pub mod matching;
 pub mod reject;
 pub mod render;

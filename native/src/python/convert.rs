@@ -2,11 +2,11 @@
 
 use crate::event::{BuildError, Event, Source, Value};
 use crate::reject::Reject;
-use hashbrown::HashMap;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyMapping, PyString};
+use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pyo3::import_exception!(switchcast.errors, RejectedDatagram);
@@ -116,31 +116,44 @@ pub fn source_from(text: Option<String>) -> Source {
 
 /// Names that have been seen, as Python strings: a name costs its string once, not once an event.
 ///
-/// Bounded, for names come from outside: names of at most 64 bytes are kept, and all are forgotten when there are 4,096,
-/// so that a stranger's inventions do not keep the real names out.
-pub struct Names(HashMap<Box<[u8]>, Py<PyString>>);
+/// Names come from outside, so there is one place for each remainder of their hashes, and the last name to come has it:
+/// a stranger's inventions take no more room than the real names, and do not keep them out. Longer names than any real
+/// one are made anew each time.
+pub struct Names {
+    places: Vec<Option<Name>>,
+    hasher: hashbrown::DefaultHashBuilder,
+}
 
-const NAMES_KEPT: usize = 4_096;
+struct Name {
+    bytes: Box<[u8]>,
+    text: Py<PyString>,
+}
+
+const NAME_PLACES: usize = 2_048;
 const NAME_KEPT_BYTES: usize = 64;
 static NAMES: PyOnceLock<Mutex<Names>> = PyOnceLock::new();
 
 impl Names {
     pub fn lock(py: Python<'_>) -> MutexGuard<'static, Names> {
-        let names = NAMES.get_or_init(py, || Mutex::new(Names(HashMap::new())));
-        names.lock().unwrap_or_else(PoisonError::into_inner)
+        let empty = || {
+            let places = std::iter::repeat_with(|| None).take(NAME_PLACES).collect();
+            Mutex::new(Names { places, hasher: hashbrown::DefaultHashBuilder::default() })
+        };
+        NAMES.get_or_init(py, empty).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn get<'py>(&mut self, py: Python<'py>, name: &[u8]) -> Bound<'py, PyString> {
-        if let Some(known) = self.0.get(name) {
-            return known.bind(py).clone();
+        if name.len() > NAME_KEPT_BYTES {
+            return text(py, name);
+        }
+        let place = self.hasher.hash_one(name) as usize % NAME_PLACES;
+        if let Some(known) = &self.places[place]
+            && *known.bytes == *name
+        {
+            return known.text.bind(py).clone();
         }
         let made = text(py, name);
-        if name.len() <= NAME_KEPT_BYTES {
-            if self.0.len() >= NAMES_KEPT {
-                self.0.clear();
-            }
-            self.0.insert(name.into(), made.clone().unbind());
-        }
+        self.places[place] = Some(Name { bytes: name.into(), text: made.clone().unbind() });
         made
     }
 }

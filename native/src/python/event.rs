@@ -113,17 +113,14 @@ impl PyEvent {
 
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        let mut names = Names::lock(py);
-        for (name, raw) in self.0.raw_headers() {
-            let key = names.get(py, name);
+        for (key, raw) in self.keys(py).into_iter().zip(self.0.raw_headers().map(|(_, raw)| raw)) {
             let value = encoding::decode(raw);
-            if value.starts_with(encoding::ARRAY_PREFIX) {
-                break;
+            match encoding::array_elements(&value) {
+                None => dict.set_item(key, text(py, &value))?,
+                Some(elements) => dict.set_item(key, texts(py, elements))?,
             }
-            dict.set_item(key, text(py, &value))?;
         }
-        drop(names);
-        if dict.len() == self.0.len() { Ok(dict) } else { lists_too(py, &self.0) }
+        if dict.len() == self.0.len() { Ok(dict) } else { self.repeated_too(py) }
     }
 
     fn with_headers(&self, headers: &Bound<'_, PyAny>) -> PyResult<Self> {
@@ -215,8 +212,7 @@ impl PyEvent {
     #[pyo3(signature = (name, /))]
     fn array<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Vec<Bound<'py, PyString>>> {
         let Some(value) = self.0.value(&bytes_of(name)?) else { return Ok(Vec::new()) };
-        let elements = encoding::array_elements(&value).unwrap_or_else(|| vec![&value]);
-        Ok(elements.into_iter().map(|element| text(py, element)).collect())
+        Ok(texts(py, encoding::array_elements(&value).unwrap_or_else(|| vec![&value])))
     }
 
     #[pyo3(signature = (name, /))]
@@ -304,6 +300,20 @@ impl PyEvent {
         self.0.value(name).map(|value| text(py, &value))
     }
 
+    /// The decoded headers of an event of which some are repeated: their values become lists.
+    fn repeated_too<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, value) in render::seen(&self.0) {
+            // The lock is not held over what may run the garbage collector: a finaliser could want it.
+            let key = Names::lock(py).get(py, name);
+            match value {
+                Seen::Text(value) => dict.set_item(key, text(py, &value))?,
+                Seen::List(values) => dict.set_item(key, texts(py, values))?,
+            }
+        }
+        Ok(dict)
+    }
+
     fn find<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyString>>> {
         match name.to_str() {
             Ok(name) => Ok(self.decoded(py, name.as_bytes())),
@@ -312,19 +322,6 @@ impl PyEvent {
     }
 }
 
-/// The decoded headers of an event that has arrays or repeated headers.
-fn lists_too<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    for (name, value) in render::seen(event) {
-        // The lock is not held over what may run the garbage collector: a finaliser could want it.
-        let key = Names::lock(py).get(py, name);
-        match value {
-            Seen::Text(value) => dict.set_item(key, text(py, &value))?,
-            Seen::List(values) => {
-                let values: Vec<_> = values.iter().map(|value| text(py, value)).collect();
-                dict.set_item(key, values)?;
-            }
-        }
-    }
-    Ok(dict)
+fn texts<'py, T: AsRef<[u8]>>(py: Python<'py>, values: impl IntoIterator<Item = T>) -> Vec<Bound<'py, PyString>> {
+    values.into_iter().map(|value| text(py, value.as_ref())).collect()
 }

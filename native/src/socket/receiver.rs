@@ -39,6 +39,8 @@ const LOOK_ON: Duration = Duration::from_secs(1);
 const WINDOW: Duration = Duration::from_millis(100);
 /// Datagrams a second below which the loop reads for itself again.
 const QUIET_RATE: u64 = 10_000;
+/// Full batches after which the thread wakes the loop although there is more to read: some 0.3 ms at full load.
+const TURNS: u32 = 16;
 
 /// One row for each socket.
 pub struct SocketRow {
@@ -333,10 +335,8 @@ impl Shared {
         ring.events.is_empty()
     }
 
-    fn put_into_ring(&self, events: &mut Vec<Event>) {
-        if events.is_empty() {
-            return;
-        }
+    /// Move `events` to the ring, as far as it has room, and raise the flag when `announce` says so.
+    fn put_into_ring(&self, events: &mut Vec<Event>, announce: bool) {
         let mut ring = locked(&self.ring);
         for event in events.drain(..) {
             let bytes = event.text().len();
@@ -347,7 +347,7 @@ impl Shared {
             ring.bytes += bytes;
             ring.events.push_back(event);
         }
-        if !ring.told && !ring.events.is_empty() {
+        if announce && !ring.told && !ring.events.is_empty() {
             self.filled.set();
             ring.told = true;
         }
@@ -402,6 +402,7 @@ impl Shared {
     fn read_until_quiet(&self, fds: &[RawFd], events: &mut Vec<Event>) {
         let mut any = fds.to_vec();
         any.push(self.changed.as_raw_fd());
+        let mut unannounced = 0;
         let mut window = (Instant::now(), locked(&self.reader).counts.datagrams);
         loop {
             let busiest = {
@@ -410,7 +411,10 @@ impl Shared {
                     return;
                 }
                 let busiest = reader.read_once(&self.intake, |event| events.push(event));
-                self.put_into_ring(events);
+                // More is waiting in the sockets: the loop is woken for a good many events, or when they are all read.
+                unannounced = if busiest == BATCH { unannounced + 1 } else { TURNS };
+                self.put_into_ring(events, unannounced >= TURNS);
+                unannounced %= TURNS;
                 let passed = window.0.elapsed();
                 if passed >= WINDOW {
                     let so_far = reader.counts.datagrams;

@@ -62,6 +62,7 @@ class DatagramEndpoint(Endpoint):
         self.ring_events = url.integer("ring", 65536, 1, 1 << 24)
         self.receiver: Receiver | None = None
         self.sender: Sender | None = None
+        self._watch: _Watch | None = None
 
     example: ClassVar[str] = "192.0.2.1"
 
@@ -100,6 +101,8 @@ class DatagramEndpoint(Endpoint):
         await self.open_source()
         receiver = self.receiver
         assert receiver is not None
+        if self._watch is None:
+            self._watch = _Watch(receiver.fileno())
         waited = True
         while not self.closed:
             events = receiver.read(READ_EVENTS)
@@ -110,7 +113,7 @@ class DatagramEndpoint(Endpoint):
                 waited = False
                 yield events
             else:
-                await _readable(receiver.fileno())
+                await self._watch.readable()
                 waited = True
 
     async def send(self, events: Sequence[Event]) -> None:
@@ -151,6 +154,8 @@ class DatagramEndpoint(Endpoint):
 
     async def close(self) -> None:
         self.closed = True
+        if self._watch is not None:
+            self._watch.end()
         if self.receiver is not None:
             self.receiver.close()
         if self.sender is not None:
@@ -190,17 +195,43 @@ class UdpEndpoint(DatagramEndpoint):
             raise UrlError(f"{self.url}: {address} is a multicast group; write multicast:// instead of udp://")
 
 
-async def _readable(fd: int) -> None:
-    """Wait until ``fd`` can be read."""
-    loop = asyncio.get_running_loop()
-    readable = loop.create_future()
+class _Watch:
+    """Waits until a descriptor can be read, and stays registered with the event loop from one wait to the next.
 
-    def wake() -> None:
-        if not readable.done():
-            readable.set_result(None)
+    To register and to leave again costs more than to receive an event. So the loop goes on to look, and only when
+    nobody waits although there is something to read does the watch leave.
+    """
 
-    loop.add_reader(fd, wake)
-    try:
-        await readable
-    finally:
-        loop.remove_reader(fd)
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._loop = asyncio.get_running_loop()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._registered = False
+
+    async def readable(self) -> None:
+        """Return once the descriptor can be read, or the watch has ended."""
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        if not self._registered:
+            self._loop.add_reader(self._fd, self._wake)
+            self._registered = True
+        await waiter
+
+    def end(self) -> None:
+        """Look no more, and let everyone go who waits."""
+        if self._registered:
+            self._loop.remove_reader(self._fd)
+            self._registered = False
+        self._release()
+
+    def _wake(self) -> None:
+        if self._waiters:
+            self._release()
+        else:
+            self.end()
+
+    def _release(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
