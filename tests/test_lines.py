@@ -176,3 +176,13 @@ def test_a_line_without_end_is_not_kept() -> None:
         assert splitter.feed(b"x" * 7) == []
     assert splitter.feed(b"\nshort\n" + b"y" * 30 + b"\n" + b"z" * 30) == [b"x" * 10, b"short", b"y" * 10]
     assert splitter.finish() == b"z" * 10
+
+
+def test_whether_json_rebuilds_an_event_is_known_without_trying(plain_datagrams: list[tuple[int, bytes]]) -> None:
+    frames = StockFrames()
+    told = 0
+    for _, datagram in plain_datagrams:
+        event = frames.open(datagram)
+        assert event.json_rebuilds() == (Event.from_json(event.to_json()) == event)
+        told += not event.json_rebuilds()
+    assert told == 123

@@ -1,7 +1,7 @@
 //! An event as the event socket's `event json` and `event xml` write it.
 
-use crate::encoding;
-use crate::event::Event;
+use crate::encoding::{self, Escape};
+use crate::event::{Event, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -48,6 +48,24 @@ fn one(value: Cow<'_, [u8]>) -> Seen<'_> {
         Some(elements) => Seen::List(elements.into_iter().map(<[u8]>::to_vec).collect()),
         None => Seen::Text(value),
     }
+}
+
+/// Whether the event that [`to_json`] tells of, built anew, has the very bytes of this one: not where a repeated header's
+/// values do not stand together, or a value is encoded as the switch would not.
+pub fn json_rebuilds(event: &Event) -> bool {
+    let rows = seen(event);
+    // A reader takes names that begin with `_` for notes of the writer's own.
+    if rows.iter().any(|(name, _)| name.starts_with(b"_")) {
+        return false;
+    }
+    let headers = rows.into_iter().map(|(name, value)| {
+        let value = match value {
+            Seen::Text(text) => Value::Text(text.into_owned()),
+            Seen::List(values) => Value::Array(values),
+        };
+        (name, value)
+    });
+    Event::build(headers, event.body(), Escape::Lossless).is_ok_and(|built| built == *event)
 }
 
 /// One line of JSON. Bytes that are not UTF-8 are lone surrogate escapes, `\udc80` to `\udcff`.
@@ -125,7 +143,7 @@ pub fn to_xml(event: &Event) -> String {
                 for element in elements {
                     let mut encoded = Vec::with_capacity(element.len());
                     if !element.is_empty() {
-                        encoding::encode_into(element, encoding::Escape::Exact, &mut encoded);
+                        encoding::encode_into(element, Escape::Exact, &mut encoded);
                     }
                     xml_header(&mut out, &name, &encoded);
                 }
@@ -183,6 +201,16 @@ mod tests {
         );
         assert_eq!(to_json(&event(text)), expected);
         assert_eq!(to_json(&event(b"\n")), "{}");
+    }
+
+    #[test]
+    fn what_json_cannot_tell_is_known() {
+        for exact in [&b"A: 1\nX: ARRAY%3A%3Aone%7C%3Atwo\nContent-Length: 2\n\n\xFF\n"[..], b"\n"] {
+            assert!(json_rebuilds(&event(exact)));
+        }
+        for inexact in ["A: 1\nB: 2\nA: 3\n\n", "A: %2f\n\n", "A: %41\n\n", "_a: 1\n\n", "A:1\n\n", "A: 1\nA: 1\n\n"] {
+            assert!(!json_rebuilds(&event(inexact.as_bytes())), "{inexact}");
+        }
     }
 
     #[test]

@@ -99,6 +99,10 @@ class Event:
         values. A byte that is not UTF-8 is a lone surrogate escape (``\\udc80`` to ``\\udcff``), which Python and
         ``from_json`` read back."""
 
+    def json_rebuilds(self) -> bool:
+        """Whether ``Event.from_json(event.to_json())`` has the very bytes of this event: not where a repeated header's
+        values do not stand together, or a value is encoded as the switch would not. Costs far less than trying."""
+
     def to_xml(self) -> str:
         """What ``event xml`` writes: ``<event><headers>…</headers>``, values percent-encoded, then the body."""
 
@@ -305,7 +309,8 @@ class CaptureReader:
     def finish(self) -> str | None:
         """To be called at the end of the file: what was cut short, or ``None`` when nothing was."""
     def counters(self) -> dict[str, int]:
-        """``packets``, ``datagrams``, ``not_udp``, ``malformed``, ``fragments``, ``incomplete``."""
+        """``packets``, ``datagrams``, ``not_udp``, ``malformed``, ``fragments``, ``incomplete``, ``unknown_link`` and
+        ``evicted`` (fragments given up for want of room)."""
 
 @final
 class CaptureWriter:

@@ -5,9 +5,9 @@
     source -> match -> policy -> bus -+-> queue -> guard -> sink
                                       +-> queue -> guard -> sink
 
-A ``Route`` is one such line, and a ``Node`` runs several. What goes wrong with one sink stays there: it is counted, told
-once for each outage, and tried again, while its own queue fills and drops what it must. Where events are lost, a counter
-says how many and why.
+A ``Route`` is one such line, and a ``Node`` runs several. What goes wrong with one sink stays there: it is counted,
+told once for each outage, and tried again, while its own queue fills and drops what it must. Where events are lost, a
+counter says how many and why.
 
 The guard is the stock module's own, against events that go round in circles: what a switch has re-fired from the group,
 what it says about its peers, and LOG events are never sent to a group again. It stands in front of the sinks that
@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -78,10 +78,29 @@ class Sink:
         """The endpoint's URL, secrets masked."""
         return str(self.endpoint.url)
 
+    @property
+    def reader_gone(self) -> bool:
+        """Whether it failed because whoever read what it wrote has gone, as ``head`` does: no fault of anyone's."""
+        return self.failed is not None and _broken_pipe(self.failed)
+
     def counters(self) -> dict[str, int]:
         """``sent``, ``guarded``, ``too_large``, ``outages``, and the queue's own."""
         counts = {"sent": self.sent, "guarded": self.guarded, "too_large": self.too_large, "outages": self.outages}
         return counts | (self.queue.counters() if self.queue else {})
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Open the endpoint, and close it at the end. What fails at closing has failed for good."""
+        try:
+            await self.endpoint.open_sink()
+            yield
+        finally:
+            try:
+                await self.endpoint.close()
+            except (SwitchcastError, OSError) as error:
+                if self.failed is None:
+                    self.failed = error
+                    log.error("sink_failed", sink=self.name, error=str(error))  # noqa: TRY400 - not our code's
 
     async def run(self, queue: Subscription) -> None:
         """Send what ``queue`` holds until it ends."""
@@ -92,7 +111,7 @@ class Sink:
             self.guarded += len(batch) - len(passing)
             try:
                 lost = await self._send(passing)
-            except (UsageError, EndpointDenied, EndpointClosed, BrokenPipeError) as error:
+            except (SwitchcastError, OSError) as error:
                 self._give_up(queue, error)
                 return
             except Exception as error:  # a fault of ours in one sink must not end the others
@@ -114,9 +133,9 @@ class Sink:
                 self.too_large += too_large
                 log.warning("event_too_large", sink=self.name, error=str(error))
                 return too_large
-            except (UsageError, EndpointDenied, EndpointClosed, BrokenPipeError):
-                raise
             except (SwitchcastError, OSError) as error:
+                if _for_good(error):
+                    raise
                 if not down:
                     down = True
                     self.outages += 1
@@ -130,6 +149,8 @@ class Sink:
     def _give_up(self, queue: Subscription, error: Exception) -> None:
         self.failed = error
         lost = queue.close("failed")
+        if self.reader_gone:
+            return
         log.error("sink_failed", sink=self.name, error=str(error), events_lost=lost)
 
 
@@ -171,8 +192,9 @@ class Route:
         bus = Bus()
         async with contextlib.AsyncExitStack() as opened, asyncio.TaskGroup() as tasks:
             for sink in self.sinks:
-                await opened.enter_async_context(sink.endpoint)
+                await opened.enter_async_context(sink.opened())
             await opened.enter_async_context(self.source)
+            await self.source.open_source()  # for one that has no role, and so is not open yet
             sinks = [
                 tasks.create_task(sink.run(bus.subscribe(sink.name, limit=sink.limit, overflow=sink.overflow)))
                 for sink in self.sinks
@@ -243,6 +265,15 @@ class Node:
             raise cause from None
         if route.undrained:
             log.warning("route_undrained", route=name, events_lost=route.undrained)
+
+
+def _broken_pipe(error: BaseException) -> bool:
+    return isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError)
+
+
+def _for_good(error: Exception) -> bool:
+    """Whether trying again cannot mend it."""
+    return isinstance(error, UsageError | EndpointDenied | EndpointClosed) or _broken_pipe(error)
 
 
 async def _all_done(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -107,6 +107,10 @@ impl PyEvent {
         render::to_json(&self.0)
     }
 
+    fn json_rebuilds(&self) -> bool {
+        render::json_rebuilds(&self.0)
+    }
+
     fn to_xml(&self) -> String {
         render::to_xml(&self.0)
     }

@@ -140,7 +140,7 @@ class EndpointUrl:
 
     def choice(self, name: str, default: str, allowed: Sequence[str]) -> str:
         """The option as one of ``allowed``."""
-        value = self.text(name, default)
+        value = dict(self.options).get(name, default)
         if value not in allowed:
             raise UrlError(f"{self}: {name}={value!r} is none of {', '.join(allowed)}")
         return value

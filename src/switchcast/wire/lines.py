@@ -48,7 +48,7 @@ def to_line(event: Event) -> str:
         extras["_source"] = event.source
     if event.received is not None:
         extras["_received"] = event.received
-    if not _rebuilds(text, event):
+    if not event.json_rebuilds():
         extras["_wire"] = event.to_plain().decode("latin-1")
     if not extras:
         return text
@@ -128,14 +128,6 @@ def _with_any_extras(text: str) -> Event:
         source if isinstance(source, str) and source else None,
         received if type(received) is int and 0 <= received < _LARGEST_TIME else None,
     )
-
-
-def _rebuilds(text: str, event: Event) -> bool:
-    """Whether the JSON alone gives the event back."""
-    try:
-        return Event.from_json(text) == event
-    except RejectedDatagram:
-        return False
 
 
 def _pairs(text: str) -> _Pairs:

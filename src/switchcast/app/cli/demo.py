@@ -107,22 +107,25 @@ class _Demo:
 
     async def _connected(self, running: asyncio.Task[None]) -> None:
         """Wait until every node hears its switch, or one has failed."""
-        ready = asyncio.gather(*(route.ready.wait() for route in self._routes))
-        await asyncio.wait({ready, running}, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            ready.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await ready
-            await running
+        for route in self._routes:
+            ready = asyncio.create_task(route.ready.wait())
+            try:
+                await asyncio.wait([ready, running], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                ready.cancel()
+            if running.done():
+                await running
 
     async def _play(self, live: Live | None, running: asyncio.Task[None], listening: asyncio.Task[None]) -> None:
         """Let the switches fire, and show what arrives, until cancelled."""
+        self._tally(live)
         firing = asyncio.create_task(self._fire())
+        watched: set[asyncio.Task[None]] = {firing, running, listening}
         try:
-            while not (firing.done() or running.done() or listening.done()):
-                await asyncio.wait({firing, running, listening}, timeout=_REFRESH, return_when=asyncio.FIRST_COMPLETED)
+            while not any(task.done() for task in watched):
+                await asyncio.wait(watched, timeout=_REFRESH, return_when=asyncio.FIRST_COMPLETED)
                 self._tally(live)
-            for task in (running, listening, firing):
+            for task in watched:
                 if task.done():
                     task.result()
         finally:

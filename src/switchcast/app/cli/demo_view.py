@@ -20,7 +20,7 @@ __all__ = ["DemoView", "Lane"]
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _HISTORY: Final = 24
 _KINDS: Final = 4
-_FIXED_LINES: Final = 14
+_FIXED_LINES: Final = 16
 """Lines of the screen that are not events: title, plan, table, kinds, headings and the blank lines between."""
 
 
@@ -85,7 +85,7 @@ class DemoView:
         events = max(0, height - _FIXED_LINES)
         return Group(
             self._title(),
-            Text("switch ─ event socket ─ node ─ multicast ─ listener", style="dim"),
+            Text("switch → event socket → node → multicast → listener", style="dim"),
             Text(),
             self._table(),
             Text(),
@@ -99,7 +99,7 @@ class DemoView:
     def line(self) -> str:
         """The figures in one line, for where there is no screen."""
         lanes = "  ".join(f"{lane.name} {lane.heard:,} ({lane.rate:,.0f}/s)" for lane in self._lanes)
-        return f"{self._passed:5.0f}s  heard from {lanes}  on the way {sum(lane.lost for lane in self._lanes)}"
+        return f"{self._passed:5.0f}s  heard from {lanes}  missing {sum(lane.lost for lane in self._lanes)}"
 
     def summary(self) -> Group:
         """What was fired, sent and received, and whether they agree."""
@@ -125,8 +125,9 @@ class DemoView:
             if whole
             else Text("not everything that was sent was received", "bold red")
         )
-        rate = f" in {short_duration(self._passed)}: {total.heard / seconds:,.0f} events/s, {len(self._census.kinds)} kinds"
-        return Group(Text(f"{self._url}{rate}", style="dim"), table, verdict)
+        kinds = len(self._census.kinds)
+        rate = f"{short_duration(round(seconds))}, {total.heard / seconds:,.0f} events/s, {kinds} kinds of event"
+        return Group(Text(f"{self._url}: {rate}", style="dim"), table, verdict)
 
     def _title(self) -> Text:
         return Text.assemble(("switchcast demo", "bold"), f"  {self._url}  ", (short_duration(self._passed), "dim"))
@@ -134,7 +135,7 @@ class DemoView:
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         table.add_column("switch", no_wrap=True)
-        for name, width in (("fired", 8), ("sent", 8), ("heard", 8), ("events/s", 8), ("on the way", 10)):
+        for name, width in (("fired", 8), ("sent", 8), ("heard", 8), ("events/s", 8), ("missing", 8)):
             table.add_column(name, justify="right", min_width=width, no_wrap=True)
         table.add_column("last 24 s", no_wrap=True)
         highest = max((rate for lane in self._lanes for rate in lane.history), default=0.0)

@@ -106,12 +106,12 @@ class _Pipe:
                     with contextlib.suppress(asyncio.CancelledError):
                         await showing
         finally:
-            self._sum_up()
-        failures = [sink.failed for sink in self._route.sinks if sink.failed is not None]
-        if any(isinstance(failure, BrokenPipeError) for failure in failures):
+            if self._route.ready.is_set():
+                self._sum_up()
+        if any(sink.reader_gone for sink in self._route.sinks):
             close_quietly()
             return code or BROKEN_PIPE
-        return code or (1 if failures else 0)
+        return code or int(any(sink.failed for sink in self._route.sinks))
 
     async def _show(self) -> None:
         """A bar where the source has an end, a rate where it has none."""
@@ -137,7 +137,7 @@ class _Pipe:
         for sink in route.sinks:
             lines.append(f"{sink.sent:,} to {sink.name}")
             lines += [f"  {phrase}" for phrase in describe(_lost_at(sink))]
-            if sink.failed is not None and not isinstance(sink.failed, BrokenPipeError):
+            if sink.failed is not None and not sink.reader_gone:
                 lines.append(f"  failed: {sink.failed}")
         for line in lines:
             self._console.print(Text(line, style="dim" if not line.startswith("  ") else "yellow"))

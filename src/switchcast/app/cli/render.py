@@ -128,7 +128,7 @@ class EventLines:
 
     def styled(self, event: Event, width: int) -> Text:
         """The line in colours, cut off at ``width`` columns."""
-        text = Text(no_wrap=True, overflow="ellipsis", end="")
+        text = Text(no_wrap=True, overflow="ellipsis")
         for piece, style in self._pieces(event):
             text.append(piece, style or None)
         text.rstrip()

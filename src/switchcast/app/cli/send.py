@@ -119,6 +119,6 @@ async def _send(endpoint: Endpoint, event: Event, quiet: bool) -> int:
         sys.stderr.write(as_headers(event))
     if failed:
         warn(f"{failed} of {failed + sent} destinations of {endpoint.url} did not take it")
-    elif not quiet:
+    elif not quiet and endpoint.url.scheme != "-":
         print(f"sent to {endpoint.url}" + (f", {sent} destinations" if sent > 1 else ""), file=sys.stderr)
     return 0 if sent or not failed else 1

@@ -61,7 +61,9 @@ def simulate(
     run(_Simulation(url, sinks, host, event_socket).run())
 
 
-def _url(nodes: int, cps: float, seed: int, length: str | None, speed: float, heartbeat: str, users: int | None) -> str:
+def _url(
+    *, nodes: int, cps: float, seed: int, length: str | None, speed: float, heartbeat: str, users: int | None
+) -> str:
     """The ``sim:`` URL of these options; real time means that dates are today's."""
     options: dict[str, object] = {"nodes": nodes, "cps": cps, "seed": seed, "speed": speed}
     options["heartbeat"] = seconds(heartbeat, "--heartbeat")
@@ -99,11 +101,10 @@ class _Simulation:
                 f"{counters['events']:,} events, {counters['calls']:,} calls in {counters['virtual_ms'] / 1000:,.1f} s "
                 f"of simulation, {time.monotonic() - began:.1f} s of yours"
             )
-        failures = [sink.failed for sink in self._route.sinks if sink.failed is not None]
-        if any(isinstance(failure, BrokenPipeError) for failure in failures):
+        if any(sink.reader_gone for sink in self._route.sinks):
             close_quietly()
             return code or BROKEN_PIPE
-        return code or (1 if failures else 0)
+        return code or int(any(sink.failed for sink in self._route.sinks))
 
     async def _work(self) -> None:
         if self._route.sinks:

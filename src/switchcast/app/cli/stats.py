@@ -116,7 +116,7 @@ class _Stats:
         by_sender = _table("sender", lost=self._complete)
         for name, row in senders:
             cells = _cells(row, row.rate if live else row.events / passed)
-            lost = [f"≤ {census.missing(name):,}"] if self._complete else []
+            lost = [f"{census.missing(name):,}"] if self._complete else []
             by_sender.add_row(Text(printable(name), style=sender_style(name)), *cells, *lost)
         by_kind = _table("event")
         for name, row in kinds:
@@ -141,7 +141,7 @@ class _Stats:
 def _table(what: str, *, lost: bool = False) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column(what, min_width=24, no_wrap=True, overflow="ellipsis")
-    for name in ("events", "per s", "bytes", "mean", "largest", *(["lost"] if lost else [])):
+    for name in ("events", "per s", "bytes", "mean", "largest", *(["lost at most"] if lost else [])):
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
