@@ -28,8 +28,9 @@ from pathlib import Path
 import pytest
 from recordings import DATA
 
-from switchcast import REJECT_REASONS
-from switchcast._native import LIMITS
+from switchcast import LIMITS, REJECT_REASONS
+from switchcast.endpoints import SCHEMES, make_endpoint
+from switchcast.errors import UrlError
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -177,19 +178,56 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def rows(page: str, heading: str) -> list[list[str]]:
-    """The cells of the table under ``heading``, without its head."""
+def rows(page: str, heading: str, column: str) -> list[list[str]]:
+    """The cells of the table under ``heading`` whose first column is called ``column``."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     section = re.split(r"^#+ ", text.split(f" {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+    table = section.split(f"| {column} |", 1)[1].split("\n\n", 1)[0]
+    return [[cell.strip("` |") for cell in line.split(" | ")] for line in table.splitlines()[2:]]
 
 
 def test_every_limit_is_documented_with_its_figure() -> None:
-    documented = {row[0].strip("` |"): int(row[1].replace(",", "")) for row in rows("limits.md", "Limits")}
+    documented = {row[0]: int(row[1].replace(",", "")) for row in rows("limits.md", "Limits", "limit")}
     assert documented == dict(LIMITS)
 
 
 def test_every_reject_reason_is_documented() -> None:
-    documented = [row[0].strip("` |") for row in rows("limits.md", "Why a datagram is rejected")]
+    documented = [row[0] for row in rows("limits.md", "Why a datagram is rejected", "reason")]
     assert documented == list(REJECT_REASONS)
+
+
+def options_of(url: str) -> set[str]:
+    """What an endpoint says that it takes when it is given an option that is like none of them."""
+    with pytest.raises(UrlError, match="it takes ") as refused:
+        make_endpoint(f"{url}?0=0")
+    return set(str(refused.value).rpartition("it takes ")[2].split(", "))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "url"),
+    [
+        ("multicast", "multicast://239.192.1.1"),
+        ("udp", "udp://192.0.2.1"),
+        ("esl", "esl://192.0.2.1"),
+        ("sim", "sim://"),
+        ("file", "file:events.jsonl"),
+        ("memory", "memory:name"),
+    ],
+)
+def test_every_option_of_an_endpoint_is_documented(scheme: str, url: str) -> None:
+    assert {row[0] for row in rows("endpoints.md", f"{scheme}:", "option")} == options_of(url)
+
+
+def test_every_scheme_is_documented() -> None:
+    documented = re.findall(
+        r"^## (\S+?):?$", (ROOT / "docs" / "endpoints.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert documented == list(SCHEMES)
+
+
+def test_every_command_has_its_help_in_the_documentation(desk: Path) -> None:
+    shown = {command.strip() for block in blocks("console") for command, _ in commands(block)}
+    listed = run(["switchcast", "--help"], desk).stdout.partition("Commands:\n")[2]
+    names = re.findall(r"^  ([a-z]+) ", listed, re.MULTILINE)
+    assert len(names) > 1
+    assert {f"switchcast {name} --help" for name in names} <= shown
