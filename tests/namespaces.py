@@ -40,7 +40,10 @@ class Host:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """What is opened inside belongs to this host, and goes on to when the block is left."""
-        with open("/proc/self/task/%d/ns/net" % _libc.gettid(), "rb") as home, open(f"/run/netns/{self.name}", "rb") as there:
+        with (
+            open(f"/proc/self/task/{_libc.gettid()}/ns/net", "rb") as home,
+            open(f"/run/netns/{self.name}", "rb") as there,
+        ):
             set_namespace(there.fileno())
             try:
                 yield
@@ -65,7 +68,11 @@ def wait_until_heard(sender: Host, hearer: Host) -> None:
         mouth = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         out = socket.if_nametoindex(sender.interface)
     with ear, mouth:
-        ear.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, socket.inet_pton(socket.AF_INET6, group) + struct.pack("@I", index))
+        ear.setsockopt(
+            socket.IPPROTO_IPV6,
+            socket.IPV6_JOIN_GROUP,
+            socket.inet_pton(socket.AF_INET6, group) + struct.pack("@I", index),
+        )
         ear.bind(("::", port))
         ear.settimeout(0.05)
         mouth.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, out)
@@ -74,9 +81,10 @@ def wait_until_heard(sender: Host, hearer: Host) -> None:
             try:
                 mouth.sendto(b"?", (group, port))
                 ear.recv(16)
-                return
-            except (TimeoutError, OSError):
+            except OSError:
                 continue
+            else:
+                return
     raise AssertionError(f"{hearer.name} hears nothing from {sender.name}")
 
 

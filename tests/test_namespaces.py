@@ -96,7 +96,7 @@ def test_unicast_crosses_the_link(hosts: tuple[Host, Host]) -> None:
 )
 @pytest.mark.parametrize("ttl", [1, 7, 255])
 def test_the_ttl_is_on_the_wire(
-    hosts: tuple[Host, Host], group: str, family: int, ask: tuple[int, int], kind: int, ttl: int
+    hosts: tuple[Host, Host], group: str, family: int, *, ask: tuple[int, int], kind: int, ttl: int
 ) -> None:
     a, b = hosts
     member = receive(b, group, paused=True)  # joins, so that the kernel lets the group in
@@ -118,9 +118,7 @@ def test_the_ttl_is_on_the_wire(
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
 def test_a_source_specific_receiver_hears_its_source_only(hosts: tuple[Host, Host], family: str) -> None:
     a, b = hosts
-    group, friend, stranger = (
-        ("232.1.1.1", a.ipv4, "10.42.0.7") if family == "IPv4" else ("ff35::1", a.ipv6, "fd42::7")
-    )
+    group, friend, stranger = ("232.1.1.1", a.ipv4, "10.42.0.7") if family == "IPv4" else ("ff35::1", a.ipv6, "fd42::7")
     mask = "24" if family == "IPv4" else "64"
     a.run("ip", "address", "add", f"{stranger}/{mask}", "dev", "veth", *([] if family == "IPv4" else ["nodad"]))
     receiver = receive(b, group, sources=[friend])
@@ -164,7 +162,7 @@ def test_without_a_route_the_error_names_the_mend(hosts: tuple[Host, Host]) -> N
     a, _ = hosts
     with a.entered():
         for make in (Receiver, Sender):
-            with pytest.raises(EndpointUnavailable, match="no route leads there.*interface=eth0"):
+            with pytest.raises(EndpointUnavailable, match=r"no route leads there.*interface=eth0"):
                 make(["239.192.1.1"], PORT)
 
 

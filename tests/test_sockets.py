@@ -71,7 +71,8 @@ def test_what_is_sent_is_received_in_order_with_its_origin() -> None:
     events = collect(receiver, 500)
     assert numbers(events) == list(range(500))
     assert events[0].sender == "fs1"
-    assert events[0].source is not None and events[0].received is not None
+    assert events[0].source is not None
+    assert events[0].received is not None
     assert before <= events[0].received <= time.time_ns()
     assert sender.counters()["datagrams"] == 500
     assert sender.counters()["bytes"] == receiver.counters()["bytes"]
@@ -200,7 +201,8 @@ def test_a_reader_that_stays_away_overflows_the_ring_by_a_count() -> None:
         send_all(sender, numbered(50, start=sent))
         sent += 50
     counters = receiver.counters()
-    assert counters["ring_overflow"] > 0 and counters["kernel_drops"] == 0
+    assert counters["ring_overflow"] > 0
+    assert counters["kernel_drops"] == 0
     events = collect(receiver, 100)
     assert numbers(events)[:100] == list(range(100))
     assert_adds_up(receiver.counters())
@@ -303,7 +305,8 @@ def test_unicast_needs_no_group() -> None:
         send_all(sender, numbered(20))
         events = collect(receiver, 20)
         assert numbers(events) == list(range(20))
-        assert events[0].source is not None and events[0].source.startswith("[::1]:" if ":" in address else "127.0.0.1:")
+        assert events[0].source is not None
+        assert events[0].source.startswith("[::1]:" if ":" in address else "127.0.0.1:")
         receiver.close()
         sender.close()
 

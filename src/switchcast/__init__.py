@@ -1,8 +1,7 @@
 """FreeSWITCH events by multicast, everywhere they should be and nowhere they should not.
 
 ``open(url)`` gives an endpoint to receive from or to send to, inside asyncio; ``listen(url)`` is a plain loop over
-events. An ``Event`` is the same object wherever it comes from. Errors are in ``switchcast.errors``, helpers for tests in
-``switchcast.testing``.
+the events. An ``Event`` is the same object wherever it comes from. Errors are in ``switchcast.errors``.
 """
 
 import sys
@@ -13,7 +12,7 @@ if sys.platform != "linux":  # pragma: no cover
 from switchcast._native import EVENT_NAMES, LIMITS, REJECT_REASONS, Event, Matcher, StockFrames, __version__
 from switchcast.endpoints import Endpoint
 from switchcast.errors import SwitchcastError
-from switchcast.listening import listen, open
+from switchcast.listening import listen, open  # noqa: A004 - it is read as switchcast.open
 
 __all__ = [
     "EVENT_NAMES",

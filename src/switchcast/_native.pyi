@@ -53,21 +53,21 @@ class Event:
     def __new__(
         cls,
         name: str,
-        headers: Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str | Sequence[str]]] = (),
-        body: bytes | str = b"",
+        headers: Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str | Sequence[str]]] | None = None,
+        body: bytes | str | None = None,
     ) -> Event:
         """Build an event: ``Event-Name: name`` first, then ``headers`` in order.
 
         A value that is a list becomes an array (``ARRAY::one|:two``). Values come back unchanged from any switchcast
         reader: a ``%`` in front of two hex digits, and the text ``_undef_``, are escaped, which stock reads right too.
-        Raises ``ValueError`` for a header name that is empty or holds a line break or a NUL, or a body with a header
-    XX
+        Raises ``ValueError`` for a header name that is empty, too long, or holds a line break or a NUL, and for an
+        array without elements or with one that holds ``|:``.
         """
 
     @staticmethod
     def from_headers(
         headers: Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str | Sequence[str]]],
-        body: bytes | str = b"",
+        body: bytes | str | None = None,
         *,
         encoded: bool = False,
         exact: bool = False,
@@ -229,7 +229,7 @@ class Receiver:
         port: int,
         *,
         interface: str | None = None,
-        sources: Sequence[str] = (),
+        sources: Sequence[str] | None = None,
         psk: bytes | None = None,
         matcher: Matcher | None = None,
         receive_buffer: int = 4194304,

@@ -17,8 +17,8 @@
     │   └── EndpointClosed           1   used after it was closed
     └── MissingExtra                69   an optional dependency that is not installed
 
-The number is the exit code of the command line (``exit_code``), after ``sysexits.h`` where it has one. Each message says
-what was wrong, where, and, where we can tell, what would mend it.
+The number is the exit code of the command line (``exit_code``), after ``sysexits.h`` where it has one. Each message
+says what was wrong, where, and, where we can tell, what would mend it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``udp://host:port``: events as stock datagrams to and from unicast addresses, for networks without multicast.
 
-As a source it binds the address (``0.0.0.0`` and ``[::]`` for any), as a sink it sends to it. Everything but the joining
-is as in ``multicast:``, whose base this is.
+As a source it binds the address (``0.0.0.0`` and ``[::]`` for any), as a sink it sends to it. Everything but the
+joining is as in ``multicast:``, whose base this is.
 """
 
 from __future__ import annotations
@@ -88,19 +88,25 @@ class DatagramEndpoint(Endpoint):
         )
 
     async def open_source(self) -> None:
+        await self._open_receiver()
+
+    async def open_sink(self) -> None:
+        await self._open_sender()
+
+    async def _open_receiver(self) -> Receiver:
         self.check_open()
         if self.receiver is None:
             self.receiver = self.make_receiver(await self._addresses())
+        return self.receiver
 
-    async def open_sink(self) -> None:
+    async def _open_sender(self) -> Sender:
         self.check_open()
         if self.sender is None:
             self.sender = self.make_sender(await self._addresses())
+        return self.sender
 
     async def batches(self) -> AsyncIterator[list[Event]]:
-        await self.open_source()
-        receiver = self.receiver
-        assert receiver is not None
+        receiver = await self._open_receiver()
         if self._watch is None:
             self._watch = _Watch(receiver.fileno())
         waited = True
@@ -122,9 +128,7 @@ class DatagramEndpoint(Endpoint):
         A destination that fails is counted and does not stop the others (see ``sender.destinations()``). Raises
         ``EventTooLarge``, after everything else has been sent, when an event fits no datagram.
         """
-        await self.open_sink()
-        sender = self.sender
-        assert sender is not None
+        sender = await self._open_sender()
         done = 0
         try:
             while done < len(events):

@@ -18,7 +18,7 @@ from switchcast.errors import EndpointDenied, EndpointUnavailable, UrlError
 __all__ = ["SECRET_OPTIONS", "EndpointUrl"]
 
 SECRET_OPTIONS = frozenset({"psk", "password"})
-"""Options whose value is a secret: shown as ``***`` wherever the URL is printed. Each also exists as ``<name>_file``."""
+"""Options whose value is a secret: shown as ``***`` wherever a URL is printed. Each also exists as ``<name>_file``."""
 
 _TRUE = {"1", "yes", "true", "on"}
 _FALSE = {"0", "no", "false", "off"}
