@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
+import threading
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 from switchcast._native import Event, Matcher
 from switchcast.endpoints import Endpoint, Role, make_endpoint
@@ -71,9 +73,10 @@ def listen(
 
 
 def _events(source: Endpoint, timeout: float | None) -> Generator[Event, None, None]:
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, _signal_pipe(runner.get_loop()) as pipe:
         try:
-            runner.run(source.open_source())
+            with _woken_through(pipe):
+                runner.run(source.open_source())
             batches = source.batches()
 
             async def following() -> list[Event]:
@@ -81,6 +84,35 @@ def _events(source: Endpoint, timeout: float | None) -> Generator[Event, None, N
 
             with contextlib.suppress(StopAsyncIteration, TimeoutError):
                 while True:
-                    yield from runner.run(following())
+                    with _woken_through(pipe):
+                        batch = runner.run(following())
+                    yield from batch
         finally:
             runner.run(source.close())
+
+
+@contextlib.contextmanager
+def _signal_pipe(loop: asyncio.AbstractEventLoop) -> Iterator[socket.socket]:
+    """A socket that wakes ``loop`` when something is written to it."""
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        loop.add_reader(reader, reader.recv, 4096)
+        try:
+            yield writer
+        finally:
+            loop.remove_reader(reader)
+
+
+@contextlib.contextmanager
+def _woken_through(pipe: socket.socket) -> Iterator[None]:
+    """Have signals written to ``pipe`` meanwhile: one that comes just before a loop falls asleep would not wake it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.set_wakeup_fd(pipe.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before, warn_on_full_buffer=False)
