@@ -17,6 +17,7 @@ from switches import (
     esl,
     listening,
     more_seen,
+    reconnected,
     reply,
     serve,
     subscriptions,
@@ -216,7 +217,7 @@ def test_a_consumer_that_sleeps_never_holds_up_the_switch() -> None:
             )
             counters = endpoint.counters()
             assert counters["delivered"] == len(taken) >= 100
-            assert counters["queue_overflow"] == len(flood) - len(taken)
+            assert counters["queue_overflow"] == len(flood) - len(taken) >= len(flood) - 200
             numbers = [int(event["number"]) for event in taken]
             assert numbers == sorted(numbers)
             assert numbers[0] == 0  # the newest are dropped, not the oldest
@@ -306,7 +307,10 @@ def test_jobs_without_end_are_bounded() -> None:
 
 def test_a_user_of_the_directory_may_do_less() -> None:
     async def main() -> None:
-        users = {"1000@example.com": SocketUser(SECRET, events="HEARTBEAT BACKGROUND_JOB", api="status")}
+        users = {
+            "1000@example.com": SocketUser(SECRET, events="HEARTBEAT", api="status"),
+            "2000@example.com": SocketUser(SECRET, api="status"),
+        }
         async with serve(users=users) as server:
             user = f"1000%40example.com:{SECRET}@"
             async with esl(server, user=user, matcher=Matcher("HEARTBEAT")) as endpoint:
@@ -314,12 +318,18 @@ def test_a_user_of_the_directory_may_do_less() -> None:
                 assert (await endpoint.api("status")).startswith("UP ")
                 with pytest.raises(EndpointDenied, match="refused 'hupall': -ERR permission denied"):
                     await endpoint.api("hupall now")
+                with pytest.raises(EndpointDenied, match="may not hear some of 'BACKGROUND_JOB HEARTBEAT'"):
+                    await endpoint.bgapi("status")
+                with pytest.raises(EndpointDenied, match="may not hear some of 'HEARTBEAT MESSAGE'"):
+                    await endpoint.subscribe("HEARTBEAT MESSAGE")
+                await server.drop_connections()  # and goes on with what it was allowed
+                await reconnected(endpoint, 1)
+                server.publish([MESSAGE, HEARTBEAT])
+                assert await take(endpoint, 1) == [HEARTBEAT]
+                assert SECRET not in repr(endpoint)
+            async with esl(server, f"user=2000@example.com&password={SECRET}") as endpoint:
                 with pytest.raises(EndpointDenied, match="refused 'hupall'"):
                     await endpoint.bgapi("hupall now")
-                with pytest.raises(EndpointDenied, match="may not hear some of 'BACKGROUND_JOB HEARTBEAT MESSAGE'"):
-                    await endpoint.subscribe("HEARTBEAT MESSAGE")
-                assert SECRET not in repr(endpoint)
-            async with esl(server, f"user=1000@example.com&password={SECRET}") as endpoint:
                 assert (await endpoint.api("status")).startswith("UP ")
             async with esl(server, "user=1000@example.com") as endpoint:
                 with pytest.raises(EndpointDenied, match=r"the one for the user 1000@example\.com"):

@@ -42,7 +42,15 @@ from switchcast.errors import (
     UrlError,
     UsageError,
 )
-from switchcast.wire.eventsocket import Interest, Message, command_line, render_auth, render_bgapi, render_sendevent
+from switchcast.wire.eventsocket import (
+    Interest,
+    Message,
+    command_line,
+    render_api,
+    render_auth,
+    render_bgapi,
+    render_sendevents,
+)
 
 __all__ = ["DEFAULT_PORT", "EslEndpoint", "Job"]
 
@@ -83,7 +91,7 @@ class EslEndpoint(Endpoint):
         dice: Callable[[], float] = random.random,
     ) -> None:
         """``dice`` gives numbers from 0 to 1 for the pauses."""
-        super().__init__(url, matcher=matcher or Matcher("all"), role=role)
+        super().__init__(url, matcher=matcher, role=role)
         url.only(_OPTIONS)
         if len(url.hosts) != 1 or url.path not in {"", "/"}:
             raise UrlError(f"{url}: esl: takes one host and no path, as in esl://127.0.0.1:{DEFAULT_PORT}")
@@ -101,6 +109,7 @@ class EslEndpoint(Endpoint):
         self._keeper: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._connected = asyncio.Event()
+        self._matcher = matcher or Matcher("all")
         self._interest: Interest | None = None
         self._wants_jobs = False
         self._jobs = Jobs()
@@ -112,10 +121,7 @@ class EslEndpoint(Endpoint):
 
     async def open_source(self) -> None:
         self.check_open()
-        if self._interest is None:
-            assert self.matcher is not None  # noqa: S101 - set above
-            self._interest = Interest.parse(self.matcher.bindings)
-        await self._open()
+        await self._want(self._matcher, self._wants_jobs)
 
     async def open_sink(self) -> None:
         self.check_open()
@@ -149,14 +155,12 @@ class EslEndpoint(Endpoint):
         """
         self.check_open()
         if isinstance(bindings, str):
-            if self.matcher is not None and self.matcher.where is not None:
+            if self._matcher.where is not None:
                 raise UsageError(
                     f"{self.url}: a condition is in force: subscribe with a Matcher that has it or leaves it"
                 )
             bindings = Matcher(bindings)
-        interest = Interest.parse(bindings.bindings)
-        self.matcher, self._interest = bindings, interest
-        await self._open()
+        await self._want(bindings, self._wants_jobs)
 
     async def api(self, command: str, *, seconds: float | None = None) -> str:
         """Run one command of the switch's command line and return its output, an ``-ERR`` of its own included.
@@ -164,7 +168,7 @@ class EslEndpoint(Endpoint):
         The switch answers nothing else meanwhile: what takes long belongs in ``bgapi``. Raises ``EndpointDenied`` when
         our user may not run it, ``EndpointUnavailable`` when no answer comes within ``seconds``.
         """
-        line = command_line("api", _command(command))
+        line = render_api(command)
         connection = await self._ready()
         reply = await connection.command(line, self._timeout if seconds is None else seconds)
         if reply.content_type != "api/response":
@@ -178,9 +182,8 @@ class EslEndpoint(Endpoint):
         """
         job = self._jobs.start(str(self.url))
         try:
-            line = render_bgapi(_command(command), job.uuid)
-            self._wants_jobs = True
-            await self._open()
+            line = render_bgapi(command, job.uuid)
+            await self._want(self._matcher if self._interest else None, jobs=True)
             connection = await self._ready()
             reply = await connection.command(line, self._timeout)
         except BaseException:
@@ -202,7 +205,7 @@ class EslEndpoint(Endpoint):
             for start in range(0, len(events), SEND_EVENTS):
                 some = events[start : start + SEND_EVENTS]
                 connection = await self._ready()
-                commands, omitted = _render(some)
+                commands, omitted = render_sendevents(some)
                 replies = connection.post(commands)
                 left -= len(some)
                 self._counts["headers_omitted"] += omitted
@@ -216,8 +219,7 @@ class EslEndpoint(Endpoint):
         names += [f"rejected_{reason}" for reason in REJECT_REASONS]
         names += ["sent", "refused", *(f"refused_{reason}" for reason in (*_REFUSALS.values(), "unsendable", "other"))]
         names += ["unanswered", "unsent", "headers_omitted"]
-        condition = 0 if self.matcher is None else self.matcher.errors
-        return {**{name: self._counts[name] for name in names}, "condition_errors": condition}
+        return {**{name: self._counts[name] for name in names}, "condition_errors": self._matcher.errors}
 
     async def close(self) -> None:
         self.closed = True
@@ -233,6 +235,19 @@ class EslEndpoint(Endpoint):
         self._jobs.lose(str(self.url))
         self._arrived.set()
         self._connected.set()
+
+    async def _want(self, matcher: Matcher | None, jobs: bool) -> None:
+        """Ask for these events from now on, or, when the switch refuses them, for those of before."""
+        before = self._matcher, self._interest, self._wants_jobs
+        if matcher is not None:
+            self._matcher, self._interest = matcher, Interest.parse(matcher.bindings)
+        self._wants_jobs = jobs
+        try:
+            await self._open()
+        except EndpointError:
+            self._matcher, self._interest, self._wants_jobs = before
+            raise
+        self.matcher = self._matcher
 
     async def _open(self) -> None:
         """Connect, if this is the first use; in any case ask the switch for what is wanted by now."""
@@ -285,7 +300,7 @@ class EslEndpoint(Endpoint):
 
     async def _ask(self, connection: Connection) -> None:
         """Bring what the switch sends in line with what is wanted: on a fresh connection one ``event`` command."""
-        wanted = self._interest
+        before, wanted = connection.interest, self._interest
         if self._wants_jobs:
             wanted = _JOB_EVENTS if wanted is None else wanted | _JOB_EVENTS
         commands = []
@@ -294,19 +309,17 @@ class EslEndpoint(Endpoint):
             commands = [command_line("filter", *pair) for pair in filters if pair not in connection.filters]
             connection.filters.extend(pair for pair in filters if pair not in connection.filters)
         if wanted is not None:
-            if connection.interest is None:
-                commands.append(wanted.start(self._format))
-            else:
-                commands += connection.interest.change_to(wanted, self._format)
+            commands += [wanted.start(self._format)] if before is None else before.change_to(wanted, self._format)
             connection.interest = wanted
         for command, reply in zip(commands, connection.post(commands), strict=True):
             answer = await connection.reply(reply, self._timeout)
-            if command.startswith(b"nixevent"):
-                continue  # refused where the switch never knew the names: then it does not send them either
+            if answer.ok or command.startswith(b"nixevent"):
+                continue  # that is refused where the switch never knew the names: then it does not send them either
+            if before is not None and wanted is not None:
+                connection.interest = before | wanted  # the words in front of the one that was refused are granted
             if answer.reply.startswith("-ERR permission"):
                 raise EndpointDenied(f"{self.url}: our user may not hear some of {wanted and wanted.words!r}")
-            if not answer.ok:
-                raise EndpointError(f"{self.url}: the switch would not give us events: {answer.reply}")
+            raise EndpointError(f"{self.url}: the switch would not give us events: {answer.reply}")
 
     async def _keep(self, connection: Connection) -> None:
         """Stay connected until there is no hope: raises what ended it."""
@@ -359,10 +372,10 @@ class EslEndpoint(Endpoint):
             size += len(body)
             if event.name == "BACKGROUND_JOB":
                 self._jobs.end(event)
-        if self._interest is None or self.matcher is None:
+        if self._interest is None:
             counts["unmatched"] += len(events)
             return
-        wanted = self.matcher.select(events)
+        wanted = self._matcher.select(events)
         counts["unmatched"] += len(events) - len(wanted)
         room = self._limit - self._queued_events if self._queued_bytes + size <= QUEUE_BYTES else 0
         counts["queue_overflow"] += max(len(wanted) - room, 0)
@@ -424,24 +437,3 @@ def _filters(url: EndpointUrl) -> list[tuple[str, str]]:
         command_line("filter", name, value)
         pairs.append((name, value))
     return pairs
-
-
-def _command(command: str) -> str:
-    """``command`` if there is one in it."""
-    if not command.strip():
-        raise UsageError("an empty command cannot be run; give one such as 'status'")
-    return command
-
-
-def _render(events: Sequence[Event]) -> tuple[list[bytes], int]:
-    """The commands for those events that can be sent, and the number of headers that had to be left out."""
-    commands = []
-    omitted = 0
-    for event in events:
-        try:
-            command, names = render_sendevent(event)
-        except UsageError:
-            continue
-        commands.append(command)
-        omitted += len(names)
-    return commands, omitted

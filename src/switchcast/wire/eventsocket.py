@@ -44,10 +44,12 @@ __all__ = [
     "Message",
     "MessageReader",
     "command_line",
+    "render_api",
     "render_auth",
     "render_bgapi",
     "render_message",
     "render_sendevent",
+    "render_sendevents",
 ]
 
 HEADER_BLOCK_LIMIT = 65_536
@@ -315,9 +317,16 @@ def render_auth(password: bytes, user: str | None = None) -> bytes:
     return command_line("userauth", user)[:-2] + b":" + password + b"\n\n"
 
 
+def render_api(command: str) -> bytes:
+    """``api``: a command of the switch's command line."""
+    if not command.strip():
+        raise UsageError("an empty command cannot be run; give one such as 'status'")
+    return command_line("api", command)
+
+
 def render_bgapi(command: str, job: str) -> bytes:
     """``bgapi`` with the job's UUID chosen by us, so that its answer cannot come before we know it."""
-    return command_line(f"bgapi {command}")[:-1] + command_line("Job-UUID:", job)
+    return b"bg" + render_api(command)[:-1] + command_line("Job-UUID:", job)
 
 
 def render_sendevent(event: Event) -> tuple[bytes, list[str]]:
@@ -355,6 +364,20 @@ def render_sendevent(event: Event) -> tuple[bytes, list[str]]:
         parts.append(b"Content-Length: %d\n" % len(body))
     parts += [b"\n", body]
     return b"".join(parts), omitted
+
+
+def render_sendevents(events: Sequence[Event]) -> tuple[list[bytes], int]:
+    """The commands for those of ``events`` that can be sent, and how many headers had to be left out."""
+    commands = []
+    omitted = 0
+    for event in events:
+        try:
+            command, names = render_sendevent(event)
+        except UsageError:
+            continue
+        commands.append(command)
+        omitted += len(names)
+    return commands, omitted
 
 
 def render_message(headers: Sequence[tuple[str, str]], body: bytes | None = None) -> bytes:
