@@ -24,7 +24,6 @@ from rich.live import Live
 
 from switchcast.app.cli.census import Census
 from switchcast.app.cli.demo_view import DemoView, Lane
-from switchcast.app.cli.live_cluster import LiveCluster
 from switchcast.app.cli.options import port_of, seconds
 from switchcast.app.cli.running import run, run_until
 from switchcast.endpoints import Endpoint, make_endpoint
@@ -67,6 +66,8 @@ class _Demo:
 
     def __init__(self, url: str, cps: float, seed: int) -> None:
         self._url = url
+        from switchcast.app.cli.live_cluster import LiveCluster  # the other commands need no simulation
+
         self._cluster = LiveCluster(f"sim://?nodes=3&cps={cps}&seed={seed}&heartbeat=5&start=now")
         self._listener: Endpoint = make_endpoint(url, role="source")
         self._census = Census()
@@ -77,6 +78,8 @@ class _Demo:
         self._console = Console(highlight=False, markup=False, emoji=False)
 
     async def run(self, limit: float | None) -> int:
+        async with make_endpoint(self._url, role="sink"):
+            pass  # a group that cannot be sent to is told of once, not by each node
         async with self._cluster, self._listener:
             self._routes = [
                 Route(

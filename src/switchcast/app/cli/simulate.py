@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 import typer
 
 from switchcast._native import Event
-from switchcast.app.cli.live_cluster import LiveCluster
 from switchcast.app.cli.options import port_of, seconds
 from switchcast.app.cli.running import BROKEN_PIPE, close_quietly, run, run_until
 from switchcast.endpoints import make_endpoint
@@ -80,6 +79,8 @@ class _Simulation:
     """A cluster with its sinks and its event sockets."""
 
     def __init__(self, url: str, sinks: list[Sink], host: str, port: int | None) -> None:
+        from switchcast.app.cli.live_cluster import LiveCluster  # the other commands need no simulation
+
         self._cluster = LiveCluster(url, host=host, port=port or 0)
         self._serving = port is not None
         self._route = Route(self._cluster.source, sinks, policy=self._publish)

@@ -140,8 +140,8 @@ class _Stats:
 
 def _table(what: str, *, lost: bool = False) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column(what, min_width=24, no_wrap=True, overflow="ellipsis")
-    for name in ("events", "per s", "bytes", "mean", "largest", *(["lost at most"] if lost else [])):
+    table.add_column(what, min_width=20, no_wrap=True, overflow="ellipsis")
+    for name in ("events", "per s", "bytes", "mean", "largest", *(["lost ≤"] if lost else [])):
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
