@@ -283,7 +283,20 @@ def test_a_late_answer_is_not_taken_for_the_next() -> None:
     asyncio.run(main())
 
 
-def test_a_job_is_lost_with_the_connection() -> None:
+def test_a_job_is_lost_with_the_connection_that_would_have_told_its_end() -> None:
+    async def main() -> None:
+        async with serve(emit=lambda _: None) as server, esl(server) as endpoint:
+            job = await endpoint.bgapi("status")
+            await server.drop_connections()
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(EndpointUnavailable, match="before the job's end"):
+                    await job.output()
+            await reconnected(endpoint, 1)
+
+    asyncio.run(main())
+
+
+def test_closing_loses_the_jobs_too() -> None:
     async def main() -> None:
         enabled = reply("+OK event listener enabled plain")
         async with scripted(GREETING, ACCEPTED, enabled, reply("+OK Job-UUID: 1")) as port:
