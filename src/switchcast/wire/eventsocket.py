@@ -69,6 +69,8 @@ _FORBIDDEN = re.compile("[\r\n\0]")
 _LINE_BREAKS = re.compile(rb"[\r\n]+")
 # What a value cannot hold on a command line, and a percent sign that the switch would take for one of its own escapes.
 _UNCARRIED = re.compile(rb"[\r\n\0]|%(?=[0-9A-F]{2})")
+_TO_BE_LOOKED_AT = re.compile(rb"[% \r\n\0]")
+_UNCARRIED_NAME = re.compile(rb"[:\[\r\n\0]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +214,13 @@ class CommandReader(_Framer):
         commands = []
         for block, body in self._frames(data):
             lines = _LINE_BREAKS.split(block)
-            lengths = self._lengths(lines)
+            lengths = self._lengths(lines) if body else []
             kept = body[len(body) - lengths[-1] :] if lengths else b""
             commands.append(Command(_text(lines[0]), _headers(lines[1:]), kept))
         return commands
 
     def _body_length(self, block: bytes) -> int:
-        return sum(self._lengths(_LINE_BREAKS.split(block)))
+        return sum(self._lengths(_LINE_BREAKS.split(block))) if b"content-length" in block.lower() else 0
 
     @staticmethod
     def _lengths(lines: Sequence[bytes]) -> list[int]:
@@ -356,7 +358,7 @@ def render_sendevent(event: Event) -> tuple[bytes, list[str]]:
         lower = key.lower()
         if lower == b"content-length" or (lower == b"event-name" and name_is_enough):
             continue
-        if key == b"_body" or re.search(rb"[:\[\r\n\0]", key):
+        if key == b"_body" or _UNCARRIED_NAME.search(key):
             omitted.append(_text(key))
         else:
             parts += [key, b": ", _carried(raw), b"\n"]
@@ -387,8 +389,8 @@ def render_message(headers: Sequence[tuple[str, str]], body: bytes | None = None
 
 def _carried(raw: bytes) -> bytes:
     """A value as a command line carries it, from its wire form."""
-    if raw in (b"", b"_undef_"):
-        return b"_undef_"
+    if not _TO_BE_LOOKED_AT.search(raw):
+        return raw or b"_undef_"
     value = unquote_to_bytes(raw)
     if value == b"_undef_":
         return b"%5Fundef_"
