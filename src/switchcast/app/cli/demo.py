@@ -32,7 +32,7 @@ from switchcast.node import Node, Route, Sink
 __all__ = ["demo"]
 
 SETTLE_SECONDS: Final = 5.0
-"""How long what is on its way may take to arrive after the last switch has fallen silent."""
+"""How long nothing may arrive, after the last switch has fallen silent, before what is missing counts as lost."""
 _REFRESH: Final = 0.25
 
 
@@ -152,12 +152,15 @@ class _Demo:
             self._view.latest.extend(ours)
 
     async def _settle(self) -> None:
-        """Wait until everything that was fired has arrived, or nothing more seems to."""
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while time.monotonic() < deadline:
+        """Wait until everything that was fired has arrived, or nothing more does."""
+        heard, since = -1, time.monotonic()
+        while time.monotonic() - since < SETTLE_SECONDS:
             self._tally(None)
             if all(lane.whole for lane in self._lanes):
                 return
+            now = sum(lane.heard for lane in self._lanes)
+            if now != heard:
+                heard, since = now, time.monotonic()
             await asyncio.sleep(0.02)
 
     def _tally(self, live: Live | None) -> None:

@@ -173,8 +173,10 @@ def _rtcp(event: Event) -> _Facts:
 
 
 def _registration(event: Event) -> _Facts:
-    user = _first(event, "from-user", "to-user", "user", "username")
-    host = _first(event, "from-host", "to-host", "host", "realm")
+    user = _first(
+        event, "to-user", "from-user", "user", "username"
+    )  # who registers stands in To; old switches have From
+    host = _first(event, "to-host", "from-host", "host", "realm")
     contact = _address(_first(event, "contact"))
     yield f"{_account(user, host)} → {contact}" if contact else _account(user, host), "name"
     yield from _expiry(event)

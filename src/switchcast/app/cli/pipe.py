@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from switchcast._native import Event
 from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds
+from switchcast.app.cli.render import error_console
 from switchcast.app.cli.running import BROKEN_PIPE, close_quietly, run, run_until
 from switchcast.bus import OVERFLOWS, Overflow
 from switchcast.endpoints import Endpoint, make_endpoint
@@ -93,7 +94,7 @@ class _Pipe:
         if count is not None:
             route.policy = FirstEvents(count, route.stop)
         self._began = time.monotonic()
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._console = error_console()
 
     async def run(self, limit: float | None) -> int:
         try:
@@ -116,9 +117,18 @@ class _Pipe:
     async def _show(self) -> None:
         """A bar where the source has an end, a rate where it has none."""
         progress: Callable[[], tuple[int, int | None]] = getattr(self._route.source, "progress", lambda: (0, None))
-        columns: tuple[ProgressColumn, ...] = (SpinnerColumn(), TextColumn("{task.description}"), _Rate())
+        columns: tuple[ProgressColumn, ...] = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            _Rate(Column(no_wrap=True)),
+        )
         if self._route.source.url.scheme == "file":
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), _Rate())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(20),
+                TextColumn("{task.percentage:>3.0f}%"),
+                _Rate(Column(no_wrap=True)),
+            )
             columns = (*columns, TimeRemainingColumn())
         with Progress(*columns, console=self._console, transient=True, refresh_per_second=8) as bar:
             task = bar.add_task(str(self._route.source.url), total=None, events=0)

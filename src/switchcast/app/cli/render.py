@@ -12,16 +12,27 @@ title, or answer as if it had been typed.
 from __future__ import annotations
 
 import re
+import sys
 import time
 import zlib
 from typing import Final
 
+from rich.console import Console
 from rich.text import Text
 
 from switchcast._native import Event
 from switchcast.app.cli.facts import Fact, facts, kind_of
 
-__all__ = ["EventLines", "as_headers", "clock", "family_style", "printable", "sender_of", "sender_style"]
+__all__ = [
+    "EventLines",
+    "as_headers",
+    "clock",
+    "error_console",
+    "family_style",
+    "printable",
+    "sender_of",
+    "sender_style",
+]
 
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -69,6 +80,11 @@ def _escaped(found: re.Match[str]) -> str:
         return f"\\x{code - 0xDC00:02x}"
     short = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character)
     return short or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+
+
+def error_console() -> Console:
+    """Standard error, for text of ours: wrapped between words on a terminal, and left in one line elsewhere."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=not sys.stderr.isatty())
 
 
 def clock(time_ns: int | None) -> str:
@@ -120,7 +136,7 @@ class EventLines:
     def __init__(self, *, arrows: bool = True) -> None:
         self._arrows = arrows
         self._sender_width = 3
-        self._kind_width = 16
+        self._kind_width = 24
 
     def plain(self, event: Event) -> str:
         """The line without colours."""

@@ -133,7 +133,7 @@ class _Stats:
         text = f"{total.events:,} events, {total.bytes:,} bytes, {total.events / passed:,.1f}/s"
         if self._complete:
             missing = sum(run.missing for run in self._census.runs.values())
-            text += f"; at most {missing:,} lost on the way (numbers of events that were never sent count too)"
+            text += f"; at most {missing:,} lost (unsent events count too)"
         lost = describe(losses(self._endpoint.counters()))
         return Text("; ".join([text, *lost]), style="yellow" if lost else "dim")
 

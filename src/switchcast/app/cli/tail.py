@@ -16,7 +16,7 @@ from rich.text import Text
 from switchcast._native import Event
 from switchcast.app.cli.losses import Losses, count_of, describe, losses
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds
-from switchcast.app.cli.render import EventLines, as_headers, printable
+from switchcast.app.cli.render import EventLines, as_headers, error_console, printable
 from switchcast.app.cli.running import run, run_until
 from switchcast.endpoints import Endpoint, make_endpoint
 from switchcast.errors import UsageError
@@ -119,7 +119,7 @@ class Tail:
         self._received = 0
         self._lost = Losses()
         self._began = time.monotonic()
-        self._errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._errors = error_console()
         self._watched = notices_on_screen and sys.stdout.isatty() and endpoint.url.scheme in _GROUP_SCHEMES
 
     async def run(self, limit: float | None) -> int:
