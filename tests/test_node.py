@@ -151,6 +151,12 @@ def test_a_route_whose_sinks_have_all_failed_ends() -> None:
     assert route.source.closed
 
 
+def test_a_route_without_sinks_still_counts() -> None:
+    route = Route(Given(numbered(3)), [])
+    run(route)
+    assert route.received == 3
+
+
 def test_a_hanging_sink_loses_only_its_own_events_counted() -> None:
     async def act() -> None:
         hanging, sound = Keeping(), Keeping()

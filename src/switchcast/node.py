@@ -21,7 +21,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -143,7 +143,7 @@ class Sink:
                 await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
                 wait = min(wait * 2, _LAST_RETRY)
         if down:
-            log.info("sink_up", sink=self.name)
+            log.warning("sink_up", sink=self.name)
         return 0
 
     def _give_up(self, queue: Subscription, error: Exception) -> None:
@@ -201,7 +201,9 @@ class Route:
             ]
             line = tasks.create_task(self._carry(bus))
             self.ready.set()
-            halts = [tasks.create_task(self._stopping.wait()), tasks.create_task(_all_done(sinks))]
+            halts = [tasks.create_task(self._stopping.wait())]
+            if sinks:
+                halts.append(tasks.create_task(_all_done(sinks)))
             try:
                 await asyncio.wait([line, *halts], return_when=asyncio.FIRST_COMPLETED)
                 await self.source.close()
@@ -276,8 +278,9 @@ def _for_good(error: Exception) -> bool:
     return isinstance(error, UsageError | EndpointDenied | EndpointClosed) or _broken_pipe(error)
 
 
-async def _all_done(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _all_done(tasks: Sequence[asyncio.Task[None]]) -> Literal[True]:
     await asyncio.wait(tasks)
+    return True
 
 
 def _first(error: Exception) -> Exception:

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
@@ -26,13 +26,14 @@ from switchcast.node import Route, Sink
 
 __all__ = ["FirstEvents", "pipe"]
 
-_ENDING_SCHEMES = frozenset({"file", "-"})
+_WAITING_SCHEMES: Final = frozenset({"file", "-", "sim"})
+"""Sources that lose nothing when they are held up."""
 
 
 def pipe(
     source: Source,
     sinks: Annotated[
-        list[str], typer.Argument(metavar="SINK...", help="Where they go: multicast://, udp://, esl://, file:, -")
+        list[str], typer.Argument(metavar="SINK", help="Where they go: multicast://, udp://, esl://, file:, -")
     ],
     *,
     bindings: Bindings = "all",
@@ -44,8 +45,8 @@ def pipe(
         typer.Option(
             "--overflow",
             metavar="CHOICE",
-            help="When a sink is too slow: block, drop-oldest or drop-newest. By default block if the source is a "
-            "recording, drop-oldest if it is live.",
+            help="When a sink is too slow: block, drop-oldest or drop-newest. By default block if the source can "
+            "wait (file:, -, sim:), drop-oldest if it is live.",
         ),
     ] = None,
 ) -> None:
@@ -64,7 +65,7 @@ def pipe(
 
 def _overflow(text: str | None, source: Endpoint) -> Overflow:
     if text is None:
-        return "block" if source.url.scheme in _ENDING_SCHEMES else "drop-oldest"
+        return "block" if source.url.scheme in _WAITING_SCHEMES else "drop-oldest"
     for choice in OVERFLOWS:
         if choice == text:
             return choice

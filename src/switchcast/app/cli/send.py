@@ -29,7 +29,7 @@ def send(
     sink: Annotated[str, typer.Argument(metavar="SINK", help="Where to: multicast://, udp://, esl://, file:, -")],
     name: Annotated[str, typer.Argument(metavar="EVENT_NAME", help="HEARTBEAT, MESSAGE_WAITING, CUSTOM, ...")],
     headers: Annotated[
-        list[str] | None, typer.Argument(metavar="[HEADER=VALUE]...", help="Its headers; a repeated one is kept twice.")
+        list[str] | None, typer.Argument(metavar="HEADER=VALUE", help="Its headers; a repeated one is kept twice.")
     ] = None,
     *,
     subclass: Annotated[
@@ -44,7 +44,7 @@ def send(
 
     Standard headers that you leave out are added: this host's name and the time.
 
-    switchcast send multicast://225.1.1.1:4242 MESSAGE_WAITING MWI-Messages-Waiting=yes
+    switchcast send multicast://225.1.1.1:4242 TRAP X-Reason=test
     """
     _check_name(name, subclass)
     endpoint = make_endpoint(sink, role="sink")
