@@ -16,6 +16,20 @@ pub const ARRAY_SEPARATOR: &[u8] = b"|:";
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
+const NO_HEX: u8 = 0xFF;
+
+/// What a hex digit of either case stands for; [`NO_HEX`], which no digit's bits add up to, for every other byte.
+const HEX_VALUE: [u8; 256] = {
+    let mut table = [NO_HEX; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        table[HEX[digit] as usize] = digit as u8;
+        table[HEX[digit].to_ascii_lowercase() as usize] = digit as u8;
+        digit += 1;
+    }
+    table
+};
+
 const MUST_ENCODE: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -72,32 +86,32 @@ pub fn encode_into(value: &[u8], escape: Escape, out: &mut Vec<u8>) {
 
 /// The value that `raw` stands for; borrowed where nothing is encoded.
 pub fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
-    if raw == UNDEF {
-        return Cow::Borrowed(&[]);
-    }
-    match memchr::memchr(b'%', raw) {
+    match raw.iter().position(|&byte| byte == b'%') {
+        None if raw == UNDEF => Cow::Borrowed(&[]),
         None => Cow::Borrowed(raw),
         Some(first) => Cow::Owned(decode_from(raw, first)),
     }
 }
 
+/// Decode `raw`, in which the first `%` stands at `first`.
 fn decode_from(raw: &[u8], first: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(raw.len());
-    out.extend_from_slice(&raw[..first]);
-    let mut at = first;
-    while at < raw.len() {
-        let byte = raw[at];
+    let mut out = raw.to_vec();
+    let (mut from, mut to) = (first, first);
+    while from < raw.len() {
+        let mut byte = raw[from];
         if byte == b'%'
-            && at + 2 < raw.len()
-            && let (Some(high), Some(low)) = (hex_digit(raw[at + 1]), hex_digit(raw[at + 2]))
+            && let Some([_, high, low]) = raw[from..].first_chunk()
+            && let (high, low) = (HEX_VALUE[*high as usize], HEX_VALUE[*low as usize])
+            && high | low != NO_HEX
         {
-            out.push(high << 4 | low);
-            at += 3;
-        } else {
-            out.push(byte);
-            at += 1;
+            byte = high << 4 | low;
+            from += 2;
         }
+        out[to] = byte;
+        from += 1;
+        to += 1;
     }
+    out.truncate(to);
     out
 }
 
@@ -120,10 +134,6 @@ pub fn array_elements(value: &[u8]) -> Option<Vec<&[u8]>> {
     }
     elements.push(rest);
     Some(elements)
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    (byte as char).to_digit(16).map(|digit| digit as u8)
 }
 
 fn starts_with_upper_hex(text: &[u8]) -> bool {

@@ -14,6 +14,9 @@ pyo3::import_exception!(switchcast.errors, RejectedDatagram);
 #[pyclass(frozen, mapping, name = "Event", module = "switchcast._native")]
 pub struct PyEvent(pub Event);
 
+/// Arrays and repeated headers that are looked for one by one; an event with more is gone through with a table.
+const FEW: usize = 8;
+
 fn by_reference(headers: &[(Vec<u8>, Value)]) -> impl Iterator<Item = (&[u8], Value)> {
     headers.iter().map(|(name, value)| (name.as_slice(), value.clone()))
 }
@@ -117,14 +120,29 @@ impl PyEvent {
 
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        for (key, raw) in self.keys(py).into_iter().zip(self.0.raw_headers().map(|(_, raw)| raw)) {
+        let mut lists: Vec<&[u8]> = Vec::new();
+        let mut names = Names::lock(py);
+        for (name, raw) in self.0.raw_headers() {
+            let before = dict.len();
             let value = encoding::decode(raw);
-            match encoding::array_elements(&value) {
-                None => dict.set_item(key, text(py, &value))?,
-                Some(elements) => dict.set_item(key, texts(py, elements))?,
+            dict.set_item(names.get(py, name), text(py, &value))?;
+            let is_list = dict.len() == before || value.starts_with(encoding::ARRAY_PREFIX);
+            if is_list && !lists.contains(&name) {
+                lists.push(name);
+                if lists.len() > FEW {
+                    break;
+                }
             }
         }
-        if dict.len() == self.0.len() { Ok(dict) } else { self.repeated_too(py) }
+        // The lock is not held over what may run the garbage collector: a finaliser could want it.
+        drop(names);
+        if lists.len() > FEW {
+            return self.many_lists(py);
+        }
+        for name in lists {
+            dict.set_item(text(py, name), texts(py, render::values_of(&self.0, name)))?;
+        }
+        Ok(dict)
     }
 
     fn with_headers(&self, headers: &Bound<'_, PyAny>) -> PyResult<Self> {
@@ -304,11 +322,10 @@ impl PyEvent {
         self.0.value(name).map(|value| text(py, &value))
     }
 
-    /// The decoded headers of an event of which some are repeated: their values become lists.
-    fn repeated_too<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    /// The decoded headers of an event with more lists than it pays to look for one by one.
+    fn many_lists<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for (name, value) in render::seen(&self.0) {
-            // The lock is not held over what may run the garbage collector: a finaliser could want it.
             let key = Names::lock(py).get(py, name);
             match value {
                 Seen::Text(value) => dict.set_item(key, text(py, &value))?,
