@@ -61,7 +61,7 @@ fuzz: ## Fuzz each parser for FUZZ_SECONDS (60)
 
 wheel: $(VENV)/.group-build ## Build the wheel for any Linux, and try it where there is no Rust
 	rm -rf dist
-	$(VENV)/bin/maturin build --release --locked --zig --compatibility manylinux2014 --out dist
+	PATH="$(abspath $(VENV))/bin:$$PATH" maturin build --release --locked --zig --compatibility manylinux2014 --out dist
 	$(PYTHON) scripts/try_wheel.py dist/*.whl
 
 develop: $(VENV)/.group-build $(VENV)/.group-test $(VENV)/.group-check ## Install so that edits of Python files are live
