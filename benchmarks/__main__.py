@@ -89,7 +89,7 @@ def table(rows: list[Row]) -> Table:
             row.peer,
             figure(row.theirs),
             row.unit,
-            "" if row.ratio is None else f"{row.ratio:.2f}",
+            "" if row.ratio is None else digits(row.ratio),
             str(row.aim or ""),
             f"[{colour}]{row.verdict}[/{colour}]" if colour else "",
         )
@@ -103,9 +103,14 @@ def figure(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2f}"
 
 
+def digits(ratio: float) -> str:
+    """A ratio; near one the third digit behind the point decides."""
+    return f"{ratio:.3f}" if ratio < 2 else f"{ratio:.2f}"
+
+
 def shown(row: Row) -> str:
     """Ours, and the ratio where there is one."""
-    return f"{figure(row.ours)} {row.unit}" + ("" if row.ratio is None else f", ratio {row.ratio:.2f}")
+    return f"{figure(row.ours)} {row.unit}" + ("" if row.ratio is None else f", ratio {digits(row.ratio)}")
 
 
 def write(rows: list[Row], incorrect: list[str], arguments: argparse.Namespace) -> Path:

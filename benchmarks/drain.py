@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks import peers
 from benchmarks.child import Child, receiver_command
-from benchmarks.events import SIZES, Traffic, traffic, write_datagrams
+from benchmarks.events import PADDING, SIZES, Traffic, traffic, write_datagrams
 from benchmarks.result import Row, at_most, check, interleave
 
 GROUP, PORT, BARE_PORT = "239.192.11.1", 4301, 4302
@@ -22,14 +22,15 @@ FILLS = 5
 
 
 def run(runs: int, quick: bool) -> list[Row]:
-    """One row for each size: processor time of ours to the bare loop's."""
+    """One row for each size, and one for padded datagrams: processor time of ours to the bare loop's."""
     fills = 2 if quick else FILLS
-    return [one_size(label, size, runs, fills) for label, size in SIZES.items()]
+    rows = [one_size(label, traffic(size), size, runs, fills) for label, size in SIZES.items()]
+    padded = one_size(f"1.2 KB and {PADDING} NULs", traffic(1_200, PADDING), 1_200, runs, fills)
+    return [*rows, padded]
 
 
-def one_size(label: str, size: int, runs: int, fills: int) -> Row:
+def one_size(label: str, sent: Traffic, size: int, runs: int, fills: int) -> Row:
     """Ours and the bare loop in turn, each with its own port and sender, both fed the same datagrams."""
-    sent = traffic(size)
     count = 20_000 if size < 2_000 else 10_000
     file = write_datagrams("drain", sent.datagrams)
     with (

@@ -1,7 +1,7 @@
 """The events to measure with: real ones, from the recording that the tests use.
 
 Sizes are those of the event's text with its trailer, without the 272 NULs that some builds of the switch send behind
-it: padding costs a parser nothing, so without it the work for each byte is the greatest there is.
+it, so that the work for each byte is the greatest there is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.peers import build_folder, everyday
 from switchcast import Event, StockFrames
 from switchcast._native import TRAILER
 
-__all__ = ["READ", "SIZES", "Traffic", "checksum", "near", "traffic", "write_datagrams"]
+__all__ = ["PADDING", "READ", "SIZES", "Traffic", "checksum", "near", "traffic", "write_datagrams"]
 
 RECORDING = Path(__file__).parent.parent / "tests" / "data" / "stock-plain.pcap.gz"
 IPV4_UDP_HEADERS = 28
@@ -34,6 +34,9 @@ VARIETY = 16
 
 OF_A_KIND = 4
 """At most so many of them are of one kind."""
+
+PADDING = 272
+"""NULs behind an event from a switch that was built with OpenSSL."""
 
 ROUND = 100
 """One event in so many is wanted where a receiver filters."""
@@ -91,14 +94,17 @@ class Traffic:
 
 
 @cache
-def traffic(size: int) -> Traffic:
-    """A round of 100 real events of about ``size`` bytes, of which bindings for the nearest one match just one."""
+def traffic(size: int, padding: int = 0) -> Traffic:
+    """A round of 100 real events of about ``size`` bytes, of which bindings for the nearest one match just one.
+
+    ``padding``: how many NULs stand behind each.
+    """
     frames = StockFrames()
     wanted, *others = near(size, VARIETY + OF_A_KIND)
     event = frames.open(wanted)
     others = [other for other in others if kind(frames.open(other)) != kind(event)]
     datagrams = [others[index % len(others)] for index in range(ROUND - 1)]
-    return Traffic((*datagrams, wanted), kind(event))
+    return Traffic(tuple(datagram + bytes(padding) for datagram in (*datagrams, wanted)), kind(event))
 
 
 def kind(event: Event) -> str:
