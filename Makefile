@@ -44,6 +44,7 @@ check: $(VENV)/.installed $(VENV)/.group-test $(VENV)/.group-check ## Check form
 	$(PYTHON) -m mypy.stubtest switchcast._native
 	$(PYTHON) -m pytest --quiet tests/test_layers.py
 	cargo fmt --check --manifest-path native/Cargo.toml
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --quiet --locked --all-targets --manifest-path native/Cargo.toml -- --deny warnings
 	cargo clippy --quiet --locked --all-targets --no-default-features --manifest-path native/Cargo.toml -- --deny warnings
 
@@ -51,6 +52,7 @@ format: $(VENV)/.group-check ## Put the code into the project's format
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 	cargo fmt --manifest-path native/Cargo.toml
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 bench: $(PEERS)/.installed ## Measure, with the peers, in one run (some minutes)
 	$(PEERS)/bin/python -m benchmarks $(ARGS)

@@ -27,9 +27,9 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 for target in "${targets[@]}"; do
   echo "== $target, ${seconds} s"
-  cargo fuzz build "$target" 2>"$log" || { cat "$log" >&2; exit 1; }
+  cargo fuzz build --fuzz-dir fuzz "$target" 2>"$log" || { cat "$log" >&2; exit 1; }
   mkdir -p "fuzz/corpus/$target"
-  if ! cargo fuzz run "$target" "fuzz/corpus/$target" "build/seeds/$target" -- \
+  if ! cargo fuzz run --fuzz-dir fuzz "$target" "fuzz/corpus/$target" "build/seeds/$target" -- \
     "-max_total_time=$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1; then
     tail -n 60 "$log" >&2
     echo "$target: a property does not hold; the input is in fuzz/artifacts/$target" >&2
