@@ -15,6 +15,7 @@ from typing import ClassVar
 from switchcast._native import Event, Matcher, Receiver, Sender
 from switchcast.endpoints.base import Endpoint, Role
 from switchcast.endpoints.url import EndpointUrl
+from switchcast.endpoints.watch import Watch
 from switchcast.errors import EndpointUnavailable, EventTooLarge, UrlError
 
 __all__ = ["DatagramEndpoint", "UdpEndpoint"]
@@ -62,7 +63,7 @@ class DatagramEndpoint(Endpoint):
         self.ring_events = url.integer("ring", 65536, 1, 1 << 24)
         self.receiver: Receiver | None = None
         self.sender: Sender | None = None
-        self._watch: _Watch | None = None
+        self._watch: Watch | None = None
 
     example: ClassVar[str] = "192.0.2.1"
 
@@ -108,7 +109,7 @@ class DatagramEndpoint(Endpoint):
     async def batches(self) -> AsyncIterator[list[Event]]:
         receiver = await self._open_receiver()
         if self._watch is None:
-            self._watch = _Watch(receiver.fileno())
+            self._watch = Watch(receiver.fileno())
         waited = True
         while not self.closed:
             events = receiver.read(READ_EVENTS)
@@ -197,45 +198,3 @@ class UdpEndpoint(DatagramEndpoint):
     def check_address(self, address: str) -> None:
         if ipaddress.ip_address(address).is_multicast:
             raise UrlError(f"{self.url}: {address} is a multicast group; write multicast:// instead of udp://")
-
-
-class _Watch:
-    """Waits until a descriptor can be read, and stays registered with the event loop from one wait to the next.
-
-    To register and to leave again costs more than to receive an event. So the loop goes on to look, and only when
-    nobody waits although there is something to read does the watch leave.
-    """
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._loop = asyncio.get_running_loop()
-        self._waiters: list[asyncio.Future[None]] = []
-        self._registered = False
-
-    async def readable(self) -> None:
-        """Return once the descriptor can be read, or the watch has ended."""
-        waiter = self._loop.create_future()
-        self._waiters.append(waiter)
-        if not self._registered:
-            self._loop.add_reader(self._fd, self._wake)
-            self._registered = True
-        await waiter
-
-    def end(self) -> None:
-        """Look no more, and let everyone go who waits."""
-        if self._registered:
-            self._loop.remove_reader(self._fd)
-            self._registered = False
-        self._release()
-
-    def _wake(self) -> None:
-        if self._waiters:
-            self._release()
-        else:
-            self.end()
-
-    def _release(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
