@@ -304,17 +304,18 @@ fn is_full(error: &io::Error) -> bool {
 
 /// Write `datagrams` with one call; how many were taken.
 fn write(socket: &Socket, datagrams: &[Datagram<'_>]) -> io::Result<usize> {
-    // SAFETY: zeros are a valid message header and a valid vector.
-    let mut messages: [libc::mmsghdr; BATCH] = unsafe { zeroed() };
-    let mut vectors: [[libc::iovec; PIECES]; BATCH] = unsafe { zeroed() };
     let count = datagrams.len().min(BATCH);
-    for ((datagram, message), vector) in datagrams.iter().zip(&mut messages).zip(&mut vectors) {
-        for (piece, part) in datagram.pieces().into_iter().zip(vector.iter_mut()) {
-            *part = libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() };
-        }
+    let part = |piece: &[u8]| libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() };
+    let mut vectors: Vec<[libc::iovec; PIECES]> =
+        datagrams[..count].iter().map(|datagram| datagram.pieces().map(part)).collect();
+    let message = |vector: &mut [libc::iovec; PIECES]| {
+        // SAFETY: zeros are a valid message header.
+        let mut message: libc::mmsghdr = unsafe { zeroed() };
         message.msg_hdr.msg_iov = vector.as_mut_ptr();
         message.msg_hdr.msg_iovlen = PIECES;
-    }
+        message
+    };
+    let mut messages: Vec<libc::mmsghdr> = vectors.iter_mut().map(message).collect();
     // SAFETY: every header points at vectors of this frame, and those at bytes that outlive it; nothing is written to.
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count as libc::c_uint, flags as _) };

@@ -23,33 +23,28 @@ class Watch:
         self._waiters: list[_Waiter] = []
         self._registered = False
 
-    async def readable(self) -> None:
-        """Return once the descriptor can be read, or the watch has ended."""
+    def readable(self) -> asyncio.Future[None]:
+        """A future that is done once the descriptor can be read, or the watch has ended."""
         waiter = _Waiter(loop=self._loop)
         self._waiters.append(waiter)
         if not self._registered:
             self._loop.add_reader(self._fd, self._wake)
             self._registered = True
-        await waiter
+        return waiter
 
     def end(self) -> None:
         """Look no more, and let everyone go who waits."""
         if self._registered:
             self._loop.remove_reader(self._fd)
             self._registered = False
-        for waiter in self._take():
-            waiter.release()
+        while self._waiters:
+            self._waiters.pop().release()
 
     def _wake(self) -> None:
-        waiters = self._take()
-        if not waiters:
+        if not self._waiters:
             self.end()
-        for waiter in waiters:
-            waiter.resume()
-
-    def _take(self) -> list[_Waiter]:
-        waiters, self._waiters = self._waiters, []
-        return waiters
+        while self._waiters:
+            self._waiters.pop().resume()
 
 
 class _Waiter(asyncio.Future[None]):
