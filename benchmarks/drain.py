@@ -6,6 +6,7 @@ hundred that matches to Python.
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 from benchmarks import peers
@@ -17,8 +18,9 @@ GROUP, PORT, BARE_PORT = "239.192.11.1", 4301, 4302
 BUFFER_BYTES = 64 << 20
 """Twice this is what the kernel accounts, and each datagram counts with its overhead."""
 
-FILLS = 5
-"""A run drains the buffer so many times: one drain takes a few milliseconds."""
+FILLS = 9
+"""A run drains the buffer so many times and takes the median: one drain takes a few milliseconds, and anything that
+comes between is felt."""
 
 
 def run(runs: int, quick: bool) -> list[Row]:
@@ -41,10 +43,10 @@ def one_size(label: str, sent: Traffic, size: int, runs: int, fills: int) -> Row
     ):
 
         def drain_ours() -> dict[str, float]:
-            return total([ours_once(ours, sender, sent, count) for _ in range(fills)], count)
+            return typical([ours_once(ours, sender, sent, count) for _ in range(fills)], count)
 
         def drain_bare() -> dict[str, float]:
-            return total([bare_once(bare, bare_sender, sent, count) for _ in range(fills)], count)
+            return typical([bare_once(bare, bare_sender, sent, count) for _ in range(fills)], count)
 
         drain_ours(), drain_bare()  # warm caches, allocators and the processor's clock
         mine, theirs = interleave(runs, drain_ours, drain_bare)
@@ -97,10 +99,6 @@ def fill(sender: Child, count: int) -> None:
     check(sender.ask("burst", count)["datagrams"] == count, "drain: the sender sent too few")
 
 
-def total(answers: list[dict[str, Any]], count: int) -> dict[str, float]:
-    """Nanoseconds a datagram over all fills."""
-    datagrams = count * len(answers)
-    return {
-        "cpu": sum(answer["cpu_ns"] for answer in answers) / datagrams,
-        "wall": sum(answer["wall_ns"] for answer in answers) / datagrams,
-    }
+def typical(answers: list[dict[str, Any]], count: int) -> dict[str, float]:
+    """Nanoseconds a datagram, the median of all fills."""
+    return {clock: median(answer[f"{clock}_ns"] for answer in answers) / count for clock in ("cpu", "wall")}

@@ -2,7 +2,8 @@
 
 On loopback the kernel delivers in the sender's context, so the sender's core is the bottleneck, and a receiver that
 keeps up receives what was sent. The question is whether ours holds its sender up no more than the bare loop does, and
-loses nothing that the bare loop does not lose.
+loses nothing that the bare loop does not lose. The aims are for the receiver of the drain: bindings on every event, 1%
+delivered. With all of them delivered and read, Python wants a share of the receiver's core; how far that goes, informs.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 from benchmarks import peers
 from benchmarks.child import Child, receiver_command
 from benchmarks.events import SIZES, Traffic, traffic, write_datagrams
-from benchmarks.result import Row, at_least, at_most, check, interleave
+from benchmarks.result import Aim, Row, at_least, at_most, check, interleave
 
 GROUP, PORT, BARE_PORT = "239.192.11.3", 4321, 4322
 BUFFER_BYTES = 4 << 20
 PATIENCE_SECONDS = 5
 
-SEARCH_STEPS = 6
+SEARCH_STEPS = 5
 """How often the interval is halved in which the greatest rate without loss lies."""
 
 TRIES = 2
@@ -27,11 +28,11 @@ TRIES = 2
 
 def run(runs: int, quick: bool) -> list[Row]:
     """Rate at full speed with 1% and with all events delivered, and loss at the rate that the bare loop takes."""
-    seconds = 0.3 if quick else 1.0
+    seconds = 0.2 if quick else 0.5
     rows = []
     for label, size in SIZES.items():
         sent = traffic(size)
-        rows.append(full_speed(f"{label}, 1% delivered", sent, sent.bindings, runs, seconds))
+        rows.append(full_speed(f"{label}, 1% delivered", sent, sent.bindings, runs, seconds, aim=at_least(1)))
         rows.append(full_speed(f"{label}, all delivered, three headers read", sent, "all", runs, seconds))
         rows.append(lossless(label, sent, runs, seconds))
     return rows
@@ -86,7 +87,7 @@ def joined(sent: dict[str, Any], got: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def full_speed(case: str, sent: Traffic, bindings: str, runs: int, seconds: float) -> Row:
+def full_speed(case: str, sent: Traffic, bindings: str, runs: int, seconds: float, *, aim: Aim | None = None) -> Row:
     """Events received a second while the sender does nothing but send."""
     count = int(350_000 * seconds)
     pair = Pair(sent, bindings)
@@ -101,14 +102,14 @@ def full_speed(case: str, sent: Traffic, bindings: str, runs: int, seconds: floa
         runs=[outcome["rate"] for outcome in mine],
         peer="bare recvmmsg",
         peer_runs=[outcome["rate"] for outcome in theirs],
-        aim=at_least(1),
+        aim=aim,
         details={"sent": count, "ours": mine, "bare": theirs},
     )
 
 
 def lossless(label: str, sent: Traffic, runs: int, seconds: float) -> Row:
     """Events that ours loses at the greatest rate at which the bare loop lost none, found in the same run."""
-    pair = Pair(sent, "all")
+    pair = Pair(sent, sent.bindings)
     try:
         low, high = 0.0, pair.theirs("burst", int(350_000 * seconds))["sent_rate"]
         rate = high
@@ -124,7 +125,7 @@ def lossless(label: str, sent: Traffic, runs: int, seconds: float) -> Row:
         pair.close()
     return Row(
         benchmark="live",
-        case=f"{label}, all delivered, lost at {rate:,.0f}/s with 4 MiB",
+        case=f"{label}, 1% delivered, lost at {rate:,.0f}/s with 4 MiB",
         unit="events",
         runs=[outcome["lost"] for outcome in mine],
         peer="bare recvmmsg",
