@@ -37,14 +37,20 @@ class Watch:
         if self._registered:
             self._loop.remove_reader(self._fd)
             self._registered = False
-        while self._waiters:
-            self._waiters.pop().release()
+        for waiter in self._take():
+            waiter.release()
 
     def _wake(self) -> None:
-        if not self._waiters:
+        waiters = self._take()
+        if not waiters:
             self.end()
-        while self._waiters:
-            self._waiters.pop().resume()
+        for waiter in waiters:
+            waiter.resume()
+
+    def _take(self) -> list[_Waiter]:
+        """Those who wait now: one that is resumed may be back before the next has been."""
+        waiters, self._waiters = self._waiters, []
+        return waiters
 
 
 class _Waiter(asyncio.Future[None]):
