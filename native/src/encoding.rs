@@ -115,10 +115,15 @@ fn decode_from(raw: &[u8], first: usize) -> Vec<u8> {
     out
 }
 
+/// Whether a raw value is that of an array.
+pub fn is_array(raw: &[u8]) -> bool {
+    let longest_prefix = 3 * ARRAY_PREFIX.len();
+    matches!(raw.first(), Some(b'A' | b'%')) && decode(&raw[..raw.len().min(longest_prefix)]).starts_with(ARRAY_PREFIX)
+}
+
 /// How many elements a raw value holds as an array; 0 when it is none.
 pub fn count_array_elements(raw: &[u8]) -> usize {
-    let longest_prefix = 3 * ARRAY_PREFIX.len();
-    if !decode(&raw[..raw.len().min(longest_prefix)]).starts_with(ARRAY_PREFIX) {
+    if !is_array(raw) {
         return 0;
     }
     memchr::memmem::find_iter(&decode(raw), ARRAY_SEPARATOR).count() + 1

@@ -1,5 +1,6 @@
 //! Python values to ours and back.
 
+use crate::encoding;
 use crate::event::{BuildError, Event, Source, Value};
 use crate::reject::Reject;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -114,11 +115,12 @@ pub fn source_from(text: Option<String>) -> Source {
     }
 }
 
-/// Names that have been seen, as Python strings: a name costs its string once, not once an event.
+/// Names that have been seen, as Python strings, each with the value that last stood under it: a name costs its string
+/// once, not once an event, and so does a value that is the same as in the event before, as most are.
 ///
-/// Names come from outside, so there is one place for each remainder of their hashes, and the last name to come has it:
-/// a stranger's inventions take no more room than the real names, and do not keep them out. Longer names than any real
-/// one are made anew each time.
+/// Both come from outside, so there is one place for each remainder of the names' hashes, and the last to come has it: a
+/// stranger's inventions take no more room than the real names, and do not keep them out. What is longer than any real
+/// name is made anew each time.
 pub struct Names {
     places: Vec<Option<Name>>,
     hasher: hashbrown::DefaultHashBuilder,
@@ -127,10 +129,12 @@ pub struct Names {
 struct Name {
     bytes: Box<[u8]>,
     text: Py<PyString>,
+    /// As it stands on the wire, and decoded.
+    value: Option<(Vec<u8>, Py<PyString>)>,
 }
 
 const NAME_PLACES: usize = 2_048;
-const NAME_KEPT_BYTES: usize = 64;
+const KEPT_BYTES: usize = 64;
 static NAMES: PyOnceLock<Mutex<Names>> = PyOnceLock::new();
 
 impl Names {
@@ -142,18 +146,48 @@ impl Names {
         NAMES.get_or_init(py, empty).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A name as text.
     pub fn get<'py>(&mut self, py: Python<'py>, name: &[u8]) -> Bound<'py, PyString> {
-        if name.len() > NAME_KEPT_BYTES {
-            return text(py, name);
+        match self.place(py, name) {
+            Some(place) => place.text.bind(py).clone(),
+            None => text(py, name),
         }
-        let place = self.hasher.hash_one(name) as usize % NAME_PLACES;
-        if let Some(known) = &self.places[place]
-            && *known.bytes == *name
+    }
+
+    /// A name as text, and the value that stands under it, decoded.
+    pub fn pair<'py>(
+        &mut self,
+        py: Python<'py>,
+        (name, raw): (&[u8], &[u8]),
+    ) -> (Bound<'py, PyString>, Bound<'py, PyString>) {
+        let Some(place) = self.place(py, name) else {
+            return (text(py, name), text(py, &encoding::decode(raw)));
+        };
+        let key = place.text.bind(py).clone();
+        if let Some((known, value)) = &place.value
+            && **known == *raw
         {
-            return known.text.bind(py).clone();
+            return (key, value.bind(py).clone());
         }
-        let made = text(py, name);
-        self.places[place] = Some(Name { bytes: name.into(), text: made.clone().unbind() });
-        made
+        let value = text(py, &encoding::decode(raw));
+        if raw.len() <= KEPT_BYTES {
+            let (mut bytes, _) = place.value.take().unwrap_or_else(|| (Vec::new(), value.clone().unbind()));
+            bytes.clear();
+            bytes.extend_from_slice(raw);
+            place.value = Some((bytes, value.clone().unbind()));
+        }
+        (key, value)
+    }
+
+    /// Where `name` is kept; `None` when it is too long for that.
+    fn place(&mut self, py: Python<'_>, name: &[u8]) -> Option<&mut Name> {
+        if name.len() > KEPT_BYTES {
+            return None;
+        }
+        let place = &mut self.places[self.hasher.hash_one(name) as usize % NAME_PLACES];
+        if place.as_ref().is_none_or(|known| *known.bytes != *name) {
+            *place = Some(Name { bytes: name.into(), text: text(py, name).unbind(), value: None });
+        }
+        place.as_mut()
     }
 }

@@ -122,11 +122,12 @@ impl PyEvent {
         let dict = PyDict::new(py);
         let mut lists: Vec<&[u8]> = Vec::new();
         let mut names = Names::lock(py);
-        for (name, raw) in self.0.raw_headers() {
+        for header in self.0.raw_headers() {
+            let (name, raw) = header;
             let before = dict.len();
-            let value = encoding::decode(raw);
-            dict.set_item(names.get(py, name), text(py, &value))?;
-            let is_list = dict.len() == before || value.starts_with(encoding::ARRAY_PREFIX);
+            let (key, value) = names.pair(py, header);
+            dict.set_item(key, value)?;
+            let is_list = dict.len() == before || encoding::is_array(raw);
             if is_list && !lists.contains(&name) {
                 lists.push(name);
                 if lists.len() > FEW {
@@ -248,8 +249,7 @@ impl PyEvent {
 
     fn items<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyString>, Bound<'py, PyString>)> {
         let mut names = Names::lock(py);
-        let pair = |(name, raw): (&[u8], &[u8])| (names.get(py, name), text(py, &encoding::decode(raw)));
-        self.0.raw_headers().map(pair).collect()
+        self.0.raw_headers().map(|header| names.pair(py, header)).collect()
     }
 
     fn keys<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyString>> {
