@@ -15,3 +15,8 @@ pub mod socket;
 
 #[cfg(feature = "python")]
 mod python;
+
+/// An event is made by the receiving thread and dropped by Python's: glibc's allocator has a lock for that, this has none.
+#[cfg(feature = "python")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
