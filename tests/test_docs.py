@@ -9,11 +9,13 @@ How a fenced block is taken, by its language:
 ``sh``         commands that are only read: each ``make`` target and each script in them must exist
 =============  ===========================================================================================
 
-In expected output ``...`` stands for anything. Commands and programs find the plain recording as ``capture.pcap.gz``.
+In expected output ``...`` stands for anything, and one space for any white space, but in help texts. Commands and
+programs find the plain recording as ``capture.pcap.gz``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import doctest
 import os
 import re
@@ -21,13 +23,16 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from recordings import DATA
 
+import switchcast
 from switchcast import LIMITS, REJECT_REASONS
 from switchcast.endpoints import SCHEMES, make_endpoint
 from switchcast.errors import UrlError
@@ -96,9 +101,10 @@ def run(command: list[str], desk: Path, program: str | None = None) -> subproces
 
 def assert_printed(expected: str, printed: str, what: str) -> None:
     checker = doctest.OutputChecker()
-    if not checker.check_output(expected, printed, doctest.ELLIPSIS):
-        example = doctest.Example(what, expected)
-        pytest.fail(f"{what}\n{checker.output_difference(example, printed, doctest.ELLIPSIS)}", pytrace=False)
+    flags = doctest.ELLIPSIS | (0 if what.endswith("--help") else doctest.NORMALIZE_WHITESPACE)
+    if not checker.check_output(expected, printed, flags):
+        difference = checker.output_difference(doctest.Example(what, expected), printed, flags)
+        pytest.fail(f"{what}\n{difference}", pytrace=False)
 
 
 def commands(block: Block) -> list[tuple[str, str]]:
@@ -159,6 +165,14 @@ def test_named_targets_and_scripts_exist(block: Block) -> None:
         assert (ROOT / script).is_file(), script
 
 
+def test_the_rust_that_is_asked_for_is_the_crates() -> None:
+    asked = [
+        found for page in PAGES for found in re.findall(r"Rust\S* ([\d.]+) or newer", page.read_text(encoding="utf-8"))
+    ]
+    crate = tomllib.loads((ROOT / "native" / "Cargo.toml").read_text(encoding="utf-8"))["package"]
+    assert set(asked) == {crate["rust-version"]}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
@@ -194,6 +208,18 @@ def test_every_limit_is_documented_with_its_figure() -> None:
 def test_every_reject_reason_is_documented() -> None:
     documented = [row[0] for row in rows("limits.md", "Why a datagram is rejected", "reason")]
     assert documented == list(REJECT_REASONS)
+
+
+def test_every_documented_counter_of_a_socket_is_there() -> None:
+    async def counted() -> set[str]:
+        url = f"udp://127.0.0.1:{free_port()}"
+        async with switchcast.open(url, role="source") as source, switchcast.open(url, role="sink") as sink:
+            return set(source.counters()) | set(sink.counters())
+
+    table = rows("limits.md", "What else is dropped, and where it is counted", "counter")
+    documented = {row[0] for row in table if "udp:" in row[1]}
+    assert len(documented) > 1
+    assert documented <= asyncio.run(counted())
 
 
 def options_of(url: str) -> set[str]:
