@@ -26,8 +26,10 @@ class LiveCluster:
     def __init__(self, url: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.source = SimEndpoint(EndpointUrl.parse(url), role="source")
         self.switches = self.source.cluster.switches
+        # What a client fires is among the cluster's own events, so the servers need not pass it on themselves.
         self.servers = [
-            EventSocketServer(switch, host, port + index if port else 0) for index, switch in enumerate(self.switches)
+            EventSocketServer(switch, host, port + index if port else 0, emit=lambda _: None)
+            for index, switch in enumerate(self.switches)
         ]
         self.fired: Counter[str] = Counter()
         self._by_source = {f"sim:{switch.index + 1}": index for index, switch in enumerate(self.switches)}
