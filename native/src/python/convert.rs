@@ -7,7 +7,6 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyMapping, PyString};
-use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pyo3::import_exception!(switchcast.errors, RejectedDatagram);
@@ -118,12 +117,11 @@ pub fn source_from(text: Option<String>) -> Source {
 /// Names that have been seen, as Python strings, each with the value that last stood under it: a name costs its string
 /// once, not once an event, and so does a value that is the same as in the event before, as most are.
 ///
-/// Both come from outside, so there is one place for each remainder of the names' hashes, and the last to come has it: a
+/// Both come from outside, so a name has two places that it may be in, and the last two to come have them: a
 /// stranger's inventions take no more room than the real names, and do not keep them out. What is longer than any real
 /// name is made anew each time.
 pub struct Names {
-    places: Vec<Option<Name>>,
-    hasher: hashbrown::DefaultHashBuilder,
+    places: Vec<Option<Box<Name>>>,
 }
 
 struct Name {
@@ -133,7 +131,7 @@ struct Name {
     value: Option<(Vec<u8>, Py<PyString>)>,
 }
 
-const NAME_PLACES: usize = 2_048;
+const NAME_PLACES: usize = 8_192;
 const KEPT_BYTES: usize = 64;
 static NAMES: PyOnceLock<Mutex<Names>> = PyOnceLock::new();
 
@@ -141,7 +139,7 @@ impl Names {
     pub fn lock(py: Python<'_>) -> MutexGuard<'static, Names> {
         let empty = || {
             let places = std::iter::repeat_with(|| None).take(NAME_PLACES).collect();
-            Mutex::new(Names { places, hasher: hashbrown::DefaultHashBuilder::default() })
+            Mutex::new(Names { places })
         };
         NAMES.get_or_init(py, empty).lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -184,10 +182,28 @@ impl Names {
         if name.len() > KEPT_BYTES {
             return None;
         }
-        let place = &mut self.places[self.hasher.hash_one(name) as usize % NAME_PLACES];
-        if place.as_ref().is_none_or(|known| *known.bytes != *name) {
-            *place = Some(Name { bytes: name.into(), text: text(py, name).unbind(), value: None });
+        let first = place_of(name);
+        let second = first ^ 1;
+        let is_in = |place: &Option<Box<Name>>| place.as_ref().is_some_and(|known| *known.bytes == *name);
+        if !is_in(&self.places[first]) {
+            if !is_in(&self.places[second]) {
+                let text = text(py, name).unbind();
+                self.places[second] = Some(Box::new(Name { bytes: name.into(), text, value: None }));
+            }
+            self.places.swap(first, second);
         }
-        place.as_mut()
+        self.places[first].as_deref_mut()
     }
+}
+
+/// By the length and the first and last eight bytes, in which the names of one event differ most: names that meet in one
+/// place only cost the time to make their text again.
+fn place_of(name: &[u8]) -> usize {
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let (first, last) = match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) => (word(first), word(last)),
+        _ => (name.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)), 0),
+    };
+    let mixed = (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> 40) as usize % NAME_PLACES
 }
