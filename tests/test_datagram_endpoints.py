@@ -137,6 +137,31 @@ def test_the_senders_name_is_added_to_what_has_none() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("setting", "arrive", "counter", "count"),
+    [
+        ("send", ["TEXT", "HEARTBEAT"], "sent_misread", 0),
+        ("warn", ["TEXT", "HEARTBEAT"], "sent_misread", 1),
+        ("refuse", ["HEARTBEAT"], "refused_misread", 1),
+    ],
+)
+def test_what_stock_would_misread_is_treated_as_the_setting_says(
+    setting: str, arrive: list[str], counter: str, count: int
+) -> None:
+    url = group()
+
+    async def main() -> None:
+        async with (
+            make_endpoint(url, role="source") as source,
+            make_endpoint(f"{url}&misread={setting}", role="sink") as sink,
+        ):
+            await sink.send([Event("TEXT", body="Event-Name: FORGED\n"), Event("HEARTBEAT")])
+            assert [event.name for event in await take(source.batches(), len(arrive))] == arrive
+            assert sink.counters()[counter] == count
+
+    asyncio.run(main())
+
+
 def test_waiting_for_events_can_be_cancelled_and_begun_again() -> None:
     url = group()
 

@@ -9,7 +9,16 @@ import sys
 if sys.platform != "linux":  # pragma: no cover
     raise ImportError(f"switchcast runs on Linux only (this is {sys.platform}): its sockets need recvmmsg and epoll")
 
-from switchcast._native import EVENT_NAMES, LIMITS, REJECT_REASONS, Event, Matcher, StockFrames, __version__
+from switchcast._native import (
+    EVENT_NAMES,
+    LIMITS,
+    REJECT_REASONS,
+    Event,
+    Matcher,
+    StockFrames,
+    __version__,
+    stock_misreads,
+)
 from switchcast.endpoints import Endpoint
 from switchcast.errors import SwitchcastError
 from switchcast.listening import listen, open  # noqa: A004 - it is read as switchcast.open
@@ -26,4 +35,5 @@ __all__ = [
     "__version__",
     "listen",
     "open",
+    "stock_misreads",
 ]

@@ -8,6 +8,7 @@ option             meaning                                                      
 ``loopback``       whether this host's own members hear what is sent                     yes
 ``source``         hear only these senders (source-specific), comma-separated            anyone
 ``source_address`` local address to send from                                            any
+``misread``        events that stock receivers read wrong: ``send``, ``warn``, ``refuse``  send
 ``psk``            stock pre-shared key; better ``psk_file``, which keeps it in a file    none
 ``sender``         ``Multicast-Sender`` for events that have none                        FreeSWITCH-Switchname
 ``receive_buffer`` bytes to ask the kernel for; read back in ``receiver.sockets()``       4194304

@@ -12,7 +12,9 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import ClassVar
 
-from switchcast._native import Event, Matcher, Receiver, Sender
+import structlog
+
+from switchcast._native import Event, Matcher, Receiver, Sender, stock_misreads
 from switchcast.endpoints.base import Endpoint, Role
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.endpoints.watch import Watch
@@ -29,6 +31,8 @@ QUEUE_FULL_PAUSE = 0.0005
 STOCK_PORT = 4242
 """The port of the module's own sample configuration."""
 
+log = structlog.get_logger("switchcast")
+
 
 class DatagramEndpoint(Endpoint):
     """Stock datagrams over UDP: what ``udp:`` and ``multicast:`` have in common.
@@ -41,6 +45,7 @@ class DatagramEndpoint(Endpoint):
 
     OPTIONS: ClassVar[tuple[str, ...]] = (
         "interface",
+        "misread",
         "psk",
         "psk_file",
         "receive_buffer",
@@ -60,6 +65,8 @@ class DatagramEndpoint(Endpoint):
         self.psk = url.secret("psk")
         self.receive_buffer = url.integer("receive_buffer", 4 * 1024 * 1024, 2048, 1 << 30)
         self.send_buffer = url.integer("send_buffer", 4 * 1024 * 1024, 2048, 1 << 30)
+        self.misread = url.choice("misread", "send", ("send", "warn", "refuse"))
+        self.misreads = 0
         self.ring_events = url.integer("ring", 65536, 1, 1 << 24)
         self.receiver: Receiver | None = None
         self.sender: Sender | None = None
@@ -130,6 +137,8 @@ class DatagramEndpoint(Endpoint):
         ``EventTooLarge``, after everything else has been sent, when an event fits no datagram.
         """
         sender = await self._open_sender()
+        if self.misread != "send":
+            events = self._checked(events)
         done = 0
         try:
             while done < len(events):
@@ -155,6 +164,7 @@ class DatagramEndpoint(Endpoint):
             counters |= {f"received_{name}": count for name, count in self.receiver.counters().items()}
         if self.sender is not None:
             counters |= {f"sent_{name}": count for name, count in self.sender.counters().items()}
+            counters["refused_misread" if self.misread == "refuse" else "sent_misread"] = self.misreads
         return counters
 
     async def close(self) -> None:
@@ -165,6 +175,20 @@ class DatagramEndpoint(Endpoint):
             self.receiver.close()
         if self.sender is not None:
             self.sender.close()
+
+    def _checked(self, events: Sequence[Event]) -> list[Event]:
+        """Those of ``events`` that may be sent, of which stock receivers would read some wrong."""
+        passed = []
+        for event in events:
+            wrong = stock_misreads(event)
+            if wrong:
+                self.misreads += 1
+                log.warning(
+                    "stock_misreads", sink=str(self.url), event_name=event.name, setting=self.misread, why=wrong[0]
+                )
+            if not wrong or self.misread == "warn":
+                passed.append(event)
+        return passed
 
     async def _addresses(self) -> list[str]:
         """The URL's hosts as IP addresses; names are looked up."""

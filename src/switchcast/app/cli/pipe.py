@@ -17,7 +17,7 @@ from rich.text import Text
 from switchcast._native import Event
 from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds
-from switchcast.app.cli.render import error_console
+from switchcast.app.cli.render import error_console, how_many
 from switchcast.app.cli.running import BROKEN_PIPE, close_quietly, run, run_until
 from switchcast.bus import OVERFLOWS, Overflow
 from switchcast.endpoints import Endpoint, make_endpoint
@@ -142,7 +142,7 @@ class _Pipe:
         passed = max(time.monotonic() - self._began, 1e-6)
         route = self._route
         lines = [
-            f"{route.received:,} events from {route.source.url} in {passed:.1f} s ({route.received / passed:,.0f}/s)"
+            f"{how_many(route.received)} from {route.source.url} in {passed:.1f} s ({route.received / passed:,.0f}/s)"
         ]
         lines += [f"  {phrase}" for phrase in describe(losses(route.source.counters()))]
         for sink in route.sinks:

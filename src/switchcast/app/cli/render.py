@@ -29,6 +29,7 @@ __all__ = [
     "clock",
     "error_console",
     "family_style",
+    "how_many",
     "printable",
     "sender_of",
     "sender_style",
@@ -66,6 +67,11 @@ _FAMILIES: Final = (
 _ROLES: Final = {"": "", "good": "green", "bad": "bold red", "warn": "yellow", "name": "bold", "quiet": "dim"}
 _WIDEST_SENDER: Final = 18
 _WIDEST_KIND: Final = 26
+
+
+def how_many(events: int) -> str:
+    """``1 event``, ``1,877 events``."""
+    return f"{events:,} event" if events == 1 else f"{events:,} events"
 
 
 def printable(text: str) -> str:

@@ -16,7 +16,7 @@ from rich.text import Text
 from switchcast._native import Event
 from switchcast.app.cli.losses import Losses, count_of, describe, losses
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds
-from switchcast.app.cli.render import EventLines, as_headers, error_console, printable
+from switchcast.app.cli.render import EventLines, as_headers, error_console, how_many, printable
 from switchcast.app.cli.running import run, run_until
 from switchcast.endpoints import Endpoint, make_endpoint
 from switchcast.errors import UsageError
@@ -170,7 +170,7 @@ class Tail:
     def _sum_up(self) -> None:
         passed = max(time.monotonic() - self._began, 1e-6)
         counters = self._endpoint.counters()
-        text = f"{self._received:,} events in {passed:.1f} s ({self._received / passed:,.1f}/s)"
+        text = f"{how_many(self._received)} in {passed:.1f} s ({self._received / passed:,.1f}/s)"
         others = count_of(counters, "unmatched")
         if others:
             text += f", {others:,} others not asked for"
