@@ -348,6 +348,7 @@ def test_closing_wakes_the_one_who_waits() -> None:
     waiter.join(PATIENCE)
     assert answers == [False]
     assert receiver.read() == []
+    assert not receiver.wait()
     receiver.close()
     assert receiver.counters()["datagrams"] == 0
 

@@ -80,9 +80,12 @@ impl PyReceiver {
         let started = Instant::now();
         let timeout = timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
         loop {
+            if py.detach(|| self.0.is_closed()) {
+                return Ok(false);
+            }
             let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
             if py.detach(|| self.0.wait(left)) {
-                return Ok(!self.0.is_closed());
+                return Ok(!py.detach(|| self.0.is_closed()));
             }
             py.check_signals()?;
             if left.is_some_and(|left| left.is_zero()) {
