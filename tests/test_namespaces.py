@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from namespaces import Host, two_hosts
+from receiving import PATIENCE, collect
 
 from switchcast import Event, StockFrames
 from switchcast._native import Receiver, Sender
@@ -15,7 +16,6 @@ from switchcast.errors import EndpointUnavailable
 
 PORT = 4242
 IP_RECVTTL = 12  # linux/in.h; not in the socket module
-PATIENCE = 10.0
 
 
 @pytest.fixture
@@ -32,15 +32,6 @@ def receive(host: Host, address: str, **options: object) -> Receiver:
 def send(host: Host, address: str, **options: object) -> Sender:
     with host.entered():
         return Sender([address], PORT, interface=host.interface, **options)  # type: ignore[arg-type]
-
-
-def collect(receiver: Receiver, count: int) -> list[Event]:
-    events: list[Event] = []
-    deadline = time.monotonic() + PATIENCE
-    while len(events) < count and time.monotonic() < deadline:
-        receiver.wait(0.5)
-        events += receiver.read()
-    return events
 
 
 def deliver(sender: Sender, receiver: Receiver, events: list[Event]) -> list[Event]:

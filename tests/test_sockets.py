@@ -8,29 +8,18 @@ import time
 
 import pytest
 from ports import free_port
+from receiving import PATIENCE, collect
 
 from switchcast import Event, Matcher, StockFrames
 from switchcast._native import Receiver, Sender
 from switchcast.errors import EndpointClosed, EndpointUnavailable, KeyTextError, UrlError
 
 GROUP = "239.255.77.1"
-PATIENCE = 20.0
-"""Seconds after which a test gives up waiting for what should have come long ago."""
 
 
 def numbered(count: int, start: int = 0, size: int = 0) -> list[Event]:
     """Events that carry a number each, padded with ``size`` bytes."""
     return [Event("HEARTBEAT", {"Event-Sequence": str(start + i), "Pad": "x" * size}) for i in range(count)]
-
-
-def collect(receiver: Receiver, count: int) -> list[Event]:
-    """Read until ``count`` events have come."""
-    events: list[Event] = []
-    deadline = time.monotonic() + PATIENCE
-    while len(events) < count and time.monotonic() < deadline:
-        receiver.wait(0.5)
-        events += receiver.read()
-    return events
 
 
 def settled(receiver: Receiver, datagrams: int) -> dict[str, int]:

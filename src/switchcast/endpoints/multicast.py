@@ -20,7 +20,7 @@ option             meaning                                                      
 from __future__ import annotations
 
 import ipaddress
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from switchcast._native import Receiver, Sender
 from switchcast.endpoints.udp import DatagramEndpoint
@@ -35,31 +35,24 @@ class MulticastEndpoint(DatagramEndpoint):
     OPTIONS = (*DatagramEndpoint.OPTIONS, "loopback", "source", "source_address", "ttl")
     example: ClassVar[str] = "239.192.1.1"
 
-    def make_receiver(self, addresses: list[str]) -> Receiver:
+    def make_receiver(self, addresses: list[str], **options: Any) -> Receiver:
         groups = [address for address in addresses if ipaddress.ip_address(address).is_multicast]
         sources = self.url.text("source")
-        return Receiver(
+        return super().make_receiver(
             groups,
-            self.port,
             interface=self.url.text("interface"),
             sources=sources.split(",") if sources else (),
-            psk=self.psk,
-            matcher=self.matcher,
-            receive_buffer=self.receive_buffer,
-            ring_events=self.ring_events,
+            **options,
         )
 
-    def make_sender(self, addresses: list[str]) -> Sender:
-        return Sender(
+    def make_sender(self, addresses: list[str], **options: Any) -> Sender:
+        return super().make_sender(
             addresses,
-            self.port,
             interface=self.url.text("interface"),
             source=self.url.text("source_address"),
             ttl=self.url.integer("ttl", 1, 0, 255),
             loopback=self.url.boolean("loopback", True),
-            psk=self.psk,
-            sender=self.url.text("sender"),
-            send_buffer=self.send_buffer,
+            **options,
         )
 
     async def _addresses(self) -> list[str]:

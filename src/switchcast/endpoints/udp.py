@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import structlog
 
@@ -74,8 +74,8 @@ class DatagramEndpoint(Endpoint):
 
     example: ClassVar[str] = "192.0.2.1"
 
-    def make_receiver(self, addresses: list[str]) -> Receiver:
-        """The native receiver for ``addresses``, opened."""
+    def make_receiver(self, addresses: list[str], **options: Any) -> Receiver:
+        """The native receiver for ``addresses``, opened; ``options`` are those that only some endpoints have."""
         return Receiver(
             addresses,
             self.port,
@@ -83,17 +83,13 @@ class DatagramEndpoint(Endpoint):
             matcher=self.matcher,
             receive_buffer=self.receive_buffer,
             ring_events=self.ring_events,
+            **options,
         )
 
-    def make_sender(self, addresses: list[str]) -> Sender:
-        """The native sender to ``addresses``, opened."""
-        return Sender(
-            addresses,
-            self.port,
-            psk=self.psk,
-            sender=self.url.text("sender"),
-            send_buffer=self.send_buffer,
-        )
+    def make_sender(self, addresses: list[str], **options: Any) -> Sender:
+        """The native sender to ``addresses``, opened; ``options`` are those that only some endpoints have."""
+        sender = self.url.text("sender")
+        return Sender(addresses, self.port, psk=self.psk, sender=sender, send_buffer=self.send_buffer, **options)
 
     async def open_source(self) -> None:
         await self._open_receiver()

@@ -26,6 +26,7 @@ Each line ends with a line feed. The facts here are those of FreeSWITCH's ``mod_
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -115,7 +116,7 @@ class Command:
         return next((value for key, value in self.headers if key.lower() == name), default)
 
 
-class _Framer:
+class _Framer(ABC):
     """Header blocks and the bodies behind them, out of pieces of any size: what both directions share."""
 
     def __init__(self, block_limit: int) -> None:
@@ -173,8 +174,9 @@ class _Framer:
                 self._start = self._scan
                 return block
 
+    @abstractmethod
     def _body_length(self, block: bytes) -> int:
-        raise NotImplementedError
+        """How many bytes of body follow this header block."""
 
 
 class MessageReader(_Framer):
