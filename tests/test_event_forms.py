@@ -181,7 +181,33 @@ def test_a_dictionary_has_lists_for_arrays_and_repeated_headers(event: Event) ->
     assert list(repeated) == ["A", "B"]
 
 
+def test_who_changes_a_dictionary_changes_his_own_only() -> None:
+    headers = [("A", ["1", "2"]), ("B", "x"), ("C", "3"), ("C", "4")]
+    for _ in range(4):
+        read = Event.from_headers(headers).to_dict()
+        assert read == {"A": ["1", "2"], "B": "x", "C": ["3", "4"]}
+        assert isinstance(read["A"], list)
+        read["A"].append("more")
+        read.clear()
+
+
 # Any event at all
+
+
+@PROPERTY
+@given(st.data())
+def test_events_of_one_kind_are_read_each_with_its_own_values(data: st.DataObject) -> None:
+    kind = data.draw(st.lists(names(), min_size=1, max_size=8))
+    values_of_kind = st.lists(values() | arrays(), min_size=len(kind), max_size=len(kind))
+    for values_drawn in data.draw(st.lists(values_of_kind, min_size=3, max_size=6)):
+        headers = list(zip(kind, values_drawn, strict=True))
+        event = Event.from_headers(headers)
+        read = dict[str, list[str]]()
+        for name, value in event.items():
+            read.setdefault(name, []).extend(items_of(value))
+        is_list = {name for name, value in event.items() if value.startswith("ARRAY::") or kind.count(name) > 1}
+        assert event.to_dict() == {name: found if name in is_list else found[0] for name, found in read.items()}
+        assert event.items() == list(zip(event.keys(), event.values(), strict=True))
 
 
 JSON_NAMES = names().filter(lambda name: not name.startswith("_") and name.lower() != "content-length")

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::lines::{self, Fault, Line};
 use crate::reject::Reject;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 /// Where an event came from, for display and for policies on source addresses.
@@ -168,6 +169,23 @@ impl Event {
     /// Every header in order as it stands on the wire.
     pub fn raw_headers(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> + '_ {
         self.lines.iter().map(|&line| (self.name_of(line), value_of(&self.text, line)))
+    }
+
+    /// The header in this place, counted from 0, as it stands on the wire.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn raw_header(&self, place: usize) -> (&[u8], &[u8]) {
+        (self.name_of(self.lines[place]), value_of(&self.text, self.lines[place]))
+    }
+
+    /// The places of the headers whose very name, its case included, stands more than once: for each name, all of them.
+    pub fn repeats(&self) -> Vec<Vec<usize>> {
+        let mut places: HashMap<&[u8], Vec<usize>> = HashMap::with_capacity(self.len());
+        for (place, (name, _)) in self.raw_headers().enumerate() {
+            places.entry(name).or_default().push(place);
+        }
+        places.into_values().filter(|places| places.len() > 1).collect()
     }
 
     /// The first header of this name, whatever its case, as it stands on the wire.

@@ -43,17 +43,6 @@ pub fn seen(event: &Event) -> Vec<(&[u8], Seen<'_>)> {
     rows
 }
 
-/// Every value of the headers of just this name, decoded; an array gives its elements.
-pub fn values_of(event: &Event, name: &[u8]) -> Vec<Vec<u8>> {
-    let values = event.raw_headers().filter(|(other, _)| *other == name).map(|(_, raw)| one(encoding::decode(raw)));
-    values
-        .flat_map(|value| match value {
-            Seen::Text(text) => vec![text.into_owned()],
-            Seen::List(values) => values,
-        })
-        .collect()
-}
-
 fn one(value: Cow<'_, [u8]>) -> Seen<'_> {
     match encoding::array_elements(&value) {
         Some(elements) => Seen::List(elements.into_iter().map(<[u8]>::to_vec).collect()),

@@ -1,13 +1,12 @@
 //! Python values to ours and back.
 
+use super::names::Names;
 use crate::encoding;
 use crate::event::{BuildError, Event, Source, Value};
 use crate::reject::Reject;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyMapping, PyString};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PyString};
 
 pyo3::import_exception!(switchcast.errors, RejectedDatagram);
 pyo3::import_exception!(switchcast.errors, KeyTextError);
@@ -39,6 +38,42 @@ pub fn text<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
         );
         Bound::from_owned_ptr(py, decoded).cast_into_unchecked()
     }
+}
+
+/// Each value as text.
+pub fn texts<'py, T: AsRef<[u8]>>(py: Python<'py>, values: impl IntoIterator<Item = T>) -> Vec<Bound<'py, PyString>> {
+    values.into_iter().map(|value| text(py, value.as_ref())).collect()
+}
+
+/// A header's value from the wire: text, or the list of its texts if it is an array.
+pub fn text_or_list<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let value = encoding::decode(raw);
+    match encoding::array_elements(&value) {
+        Some(elements) => texts(py, elements).into_pyobject(py),
+        None => Ok(text(py, &value).into_any()),
+    }
+}
+
+/// Set each name that repeats to the list of all its values; `repeats` are their places.
+pub fn collect_repeated(
+    py: Python<'_>,
+    dict: &Bound<'_, PyDict>,
+    event: &Event,
+    repeats: &[Vec<usize>],
+) -> PyResult<()> {
+    for places in repeats {
+        let values = PyList::empty(py);
+        for &place in places {
+            let value = encoding::decode(event.raw_header(place).1);
+            match encoding::array_elements(&value) {
+                Some(elements) => texts(py, elements).into_iter().try_for_each(|element| values.append(element))?,
+                None => values.append(text(py, &value))?,
+            }
+        }
+        let key = Names::lock(py).get(py, event.raw_header(places[0]).0);
+        dict.set_item(key, values)?;
+    }
+    Ok(())
 }
 
 /// Bytes from `str` (UTF-8, lone surrogates back to the bytes they stand for) or from `bytes`.
@@ -112,98 +147,4 @@ pub fn source_from(text: Option<String>) -> Source {
             Err(_) => Source::Other(text.into_boxed_str()),
         },
     }
-}
-
-/// Names that have been seen, as Python strings, each with the value that last stood under it: a name costs its string
-/// once, not once an event, and so does a value that is the same as in the event before, as most are.
-///
-/// Both come from outside, so a name has two places that it may be in, and the last two to come have them: a
-/// stranger's inventions take no more room than the real names, and do not keep them out. What is longer than any real
-/// name is made anew each time.
-pub struct Names {
-    places: Vec<Option<Box<Name>>>,
-}
-
-struct Name {
-    bytes: Box<[u8]>,
-    text: Py<PyString>,
-    /// As it stands on the wire, and decoded.
-    value: Option<(Vec<u8>, Py<PyString>)>,
-}
-
-const NAME_PLACES: usize = 8_192;
-const KEPT_BYTES: usize = 64;
-static NAMES: PyOnceLock<Mutex<Names>> = PyOnceLock::new();
-
-impl Names {
-    pub fn lock(py: Python<'_>) -> MutexGuard<'static, Names> {
-        let empty = || {
-            let places = std::iter::repeat_with(|| None).take(NAME_PLACES).collect();
-            Mutex::new(Names { places })
-        };
-        NAMES.get_or_init(py, empty).lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A name as text.
-    pub fn get<'py>(&mut self, py: Python<'py>, name: &[u8]) -> Bound<'py, PyString> {
-        match self.place(py, name) {
-            Some(place) => place.text.bind(py).clone(),
-            None => text(py, name),
-        }
-    }
-
-    /// A name as text, and the value that stands under it, decoded.
-    pub fn pair<'py>(
-        &mut self,
-        py: Python<'py>,
-        (name, raw): (&[u8], &[u8]),
-    ) -> (Bound<'py, PyString>, Bound<'py, PyString>) {
-        let Some(place) = self.place(py, name) else {
-            return (text(py, name), text(py, &encoding::decode(raw)));
-        };
-        let key = place.text.bind(py).clone();
-        if let Some((known, value)) = &place.value
-            && **known == *raw
-        {
-            return (key, value.bind(py).clone());
-        }
-        let value = text(py, &encoding::decode(raw));
-        if raw.len() <= KEPT_BYTES {
-            let (mut bytes, _) = place.value.take().unwrap_or_else(|| (Vec::new(), value.clone().unbind()));
-            bytes.clear();
-            bytes.extend_from_slice(raw);
-            place.value = Some((bytes, value.clone().unbind()));
-        }
-        (key, value)
-    }
-
-    /// Where `name` is kept; `None` when it is too long for that.
-    fn place(&mut self, py: Python<'_>, name: &[u8]) -> Option<&mut Name> {
-        if name.len() > KEPT_BYTES {
-            return None;
-        }
-        let first = place_of(name);
-        let second = first ^ 1;
-        let is_in = |place: &Option<Box<Name>>| place.as_ref().is_some_and(|known| *known.bytes == *name);
-        if !is_in(&self.places[first]) {
-            if !is_in(&self.places[second]) {
-                let text = text(py, name).unbind();
-                self.places[second] = Some(Box::new(Name { bytes: name.into(), text, value: None }));
-            }
-            self.places.swap(first, second);
-        }
-        self.places[first].as_deref_mut()
-    }
-}
-
-/// By the length and the first and last eight bytes, in which the names of one event differ most: names that meet in one
-/// place only cost the time to make their text again.
-fn place_of(name: &[u8]) -> usize {
-    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    let (first, last) = match (name.first_chunk(), name.last_chunk()) {
-        (Some(first), Some(last)) => (word(first), word(last)),
-        _ => (name.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)), 0),
-    };
-    let mixed = (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> 40) as usize % NAME_PLACES
 }

@@ -1,9 +1,13 @@
 //! `switchcast.Event`.
 
-use super::convert::{Names, built_headers, bytes_of, pairs, source_from, source_text, text};
+use super::convert::{
+    built_headers, bytes_of, collect_repeated, pairs, source_from, source_text, text, text_or_list, texts,
+};
+use super::layouts;
+use super::names::Names;
 use crate::encoding::{self, Escape};
 use crate::event::{Event, Value};
-use crate::render::{self, Seen};
+use crate::render;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple, PyType};
@@ -13,9 +17,6 @@ pyo3::import_exception!(switchcast.errors, RejectedDatagram);
 
 #[pyclass(frozen, mapping, name = "Event", module = "switchcast._native")]
 pub struct PyEvent(pub Event);
-
-/// Arrays and repeated headers that are looked for one by one; an event with more is gone through with a table.
-const FEW: usize = 8;
 
 fn by_reference(headers: &[(Vec<u8>, Value)]) -> impl Iterator<Item = (&[u8], Value)> {
     headers.iter().map(|(name, value)| (name.as_slice(), value.clone()))
@@ -119,29 +120,16 @@ impl PyEvent {
     }
 
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        if let Some(dict) = layouts::known(py, &self.0, |layout| layout.dict(py, &self.0))? {
+            return Ok(dict);
+        }
         let dict = PyDict::new(py);
-        let mut lists: Vec<&[u8]> = Vec::new();
-        let mut names = Names::lock(py);
-        for header in self.0.raw_headers() {
-            let (name, raw) = header;
-            let before = dict.len();
-            let (key, value) = names.pair(py, header);
-            dict.set_item(key, value)?;
-            let is_list = dict.len() == before || encoding::is_array(raw);
-            if is_list && !lists.contains(&name) {
-                lists.push(name);
-                if lists.len() > FEW {
-                    break;
-                }
-            }
+        for (name, raw) in self.0.raw_headers() {
+            let key = Names::lock(py).get(py, name);
+            dict.set_item(key, text_or_list(py, raw)?)?;
         }
-        // The lock is not held over what may run the garbage collector: a finaliser could want it.
-        drop(names);
-        if lists.len() > FEW {
-            return self.many_lists(py);
-        }
-        for name in lists {
-            dict.set_item(text(py, name), texts(py, render::values_of(&self.0, name)))?;
+        if dict.len() < self.0.len() {
+            collect_repeated(py, &dict, &self.0, &self.0.repeats())?;
         }
         Ok(dict)
     }
@@ -247,9 +235,13 @@ impl PyEvent {
         self.0.raw_headers().map(|(name, raw)| (PyBytes::new(py, name), PyBytes::new(py, raw))).collect()
     }
 
-    fn items<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyString>, Bound<'py, PyString>)> {
+    fn items<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyString>, Bound<'py, PyString>)>> {
+        if let Some(items) = layouts::known(py, &self.0, |layout| Ok(layout.items(py, &self.0)))? {
+            return Ok(items);
+        }
         let mut names = Names::lock(py);
-        self.0.raw_headers().map(|header| names.pair(py, header)).collect()
+        let item = |(name, raw)| (names.get(py, name), text(py, &encoding::decode(raw)));
+        Ok(self.0.raw_headers().map(item).collect())
     }
 
     fn keys<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyString>> {
@@ -322,27 +314,10 @@ impl PyEvent {
         self.0.value(name).map(|value| text(py, &value))
     }
 
-    /// The decoded headers of an event with more lists than it pays to look for one by one.
-    fn many_lists<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        for (name, value) in render::seen(&self.0) {
-            let key = Names::lock(py).get(py, name);
-            match value {
-                Seen::Text(value) => dict.set_item(key, text(py, &value))?,
-                Seen::List(values) => dict.set_item(key, texts(py, values))?,
-            }
-        }
-        Ok(dict)
-    }
-
     fn find<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyString>>> {
         match name.to_str() {
             Ok(name) => Ok(self.decoded(py, name.as_bytes())),
             Err(_) => Ok(self.decoded(py, &bytes_of(name)?)),
         }
     }
-}
-
-fn texts<'py, T: AsRef<[u8]>>(py: Python<'py>, values: impl IntoIterator<Item = T>) -> Vec<Bound<'py, PyString>> {
-    values.into_iter().map(|value| text(py, value.as_ref())).collect()
 }

@@ -4,7 +4,9 @@ mod capture;
 mod convert;
 mod event;
 mod frames;
+mod layouts;
 mod matcher;
+mod names;
 mod sockets;
 
 use crate::{frame, limits, matching, reject::Reject};
