@@ -224,22 +224,25 @@ impl Event {
 /// an index costs hundreds. It stops at the first empty line, and says nothing of whether the text is an event.
 pub fn peek<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = text;
-    while let Some(end) = memchr::memchr(b'\n', rest) {
+    loop {
+        let is_named = rest.get(name.len()) == Some(&b':') && rest[..name.len()].eq_ignore_ascii_case(name);
+        // Seldom is there a colon in a value; if not, this one look has found the end of the line as well.
+        if is_named
+            && let Some(end) = memchr::memchr2(b'\n', b':', &rest[name.len() + 1..])
+            && rest[name.len() + 1 + end] == b'\n'
+        {
+            return Some(without_space(&rest[name.len() + 1..][..end]));
+        }
+        let end = memchr::memchr(b'\n', rest)?;
         let line = &rest[..end];
         if line.is_empty() {
             return None;
         }
-        if line.len() > name.len()
-            && line[name.len()] == b':'
-            && line[..name.len()].eq_ignore_ascii_case(name)
-            && find_colon(line) == Some(name.len())
-        {
-            let value = &line[name.len() + 1..];
-            return Some(value.strip_prefix(b" ").unwrap_or(value));
+        if is_named && find_colon(line) == Some(name.len()) {
+            return Some(without_space(&line[name.len() + 1..]));
         }
         rest = &rest[end + 1..];
     }
-    None
 }
 
 /// Where the name of a header line ends: at its last `: `, for names may hold colons and values may not; at its last
@@ -256,7 +259,11 @@ fn find_colon(line: &[u8]) -> Option<usize> {
 }
 
 fn value_of(text: &[u8], line: Line) -> &[u8] {
-    let value = &text[line.colon as usize + 1..line.end as usize];
+    without_space(&text[line.colon as usize + 1..line.end as usize])
+}
+
+/// What stands behind the colon of a line, without the space that nearly always follows it.
+fn without_space(value: &[u8]) -> &[u8] {
     value.strip_prefix(b" ").unwrap_or(value)
 }
 

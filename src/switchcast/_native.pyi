@@ -250,7 +250,7 @@ class Receiver:
 
         ``datagrams`` is always the sum of ``delivered``, ``unmatched``, ``ring_overflow``, ``waiting`` and the
         ``rejected_<reason>`` of every reason. ``condition_errors`` are among the unmatched; ``kernel_drops`` never
-        reached us (SO_RXQ_OVFL, SO_MEMINFO); ``bytes`` are those of the datagrams."""
+        reached us (SO_MEMINFO, or SO_RXQ_OVFL on kernels before 4.12); ``bytes`` are those of the datagrams."""
     def sockets(self) -> list[dict[str, str | int]]:
         """One row a socket: ``address``, ``port``, ``interface``, ``receive_buffer`` as the kernel granted it."""
     def close(self) -> None: ...

@@ -1,5 +1,6 @@
 //! Sockets opened with every option that multicast needs, and with errors that say what would mend them.
 
+use super::batch::kernel_drops;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
 use std::ffi::{CStr, CString};
 use std::io;
@@ -129,7 +130,10 @@ pub fn open_receiving(address: IpAddr, interface: &Interface, options: &ReceiveO
         socket.set_reuse_port(true).map_err(|error| told("share", error))?;
     }
     set_receive_buffer(&socket, options.receive_buffer).map_err(|error| told("set the receive buffer of", error))?;
-    set_flag(&socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, true).map_err(|error| told("count the drops of", error))?;
+    if kernel_drops(&socket).is_none() {
+        set_flag(&socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, true)
+            .map_err(|error| told("count the drops of", error))?;
+    }
     if address.is_ipv6() {
         socket.set_only_v6(true).map_err(|error| told("open a socket for", error))?;
     }
