@@ -53,7 +53,9 @@ impl WordSet {
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }
-        memchr::memchr(b'%', raw).is_some() && !is_canonical(raw) && self.words.iter().any(|word| self.spells(raw, word))
+        memchr::memchr(b'%', raw).is_some()
+            && !is_canonical(raw)
+            && self.words.iter().any(|word| self.spells(raw, word))
     }
 
     fn spells(&self, raw: &[u8], word: &str) -> bool {
