@@ -56,4 +56,4 @@ def say(answer: object) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"send": send, "listen": listen}[sys.argv[1]](*sys.argv[2:]))
+    switchcast.run({"send": send, "listen": listen}[sys.argv[1]](*sys.argv[2:]))

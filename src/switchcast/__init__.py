@@ -1,7 +1,8 @@
 """FreeSWITCH events by multicast, everywhere they should be and nowhere they should not.
 
 ``open(url)`` gives an endpoint to receive from or to send to, inside asyncio; ``listen(url)`` is a plain loop over
-the events. An ``Event`` is the same object wherever it comes from. Errors are in ``switchcast.errors``.
+the events; ``run`` is ``asyncio.run`` with less delay. An ``Event`` is the same object wherever it comes from. Errors
+are in ``switchcast.errors``.
 """
 
 import sys
@@ -20,6 +21,7 @@ from switchcast._native import (
     stock_misreads,
 )
 from switchcast.endpoints import Endpoint
+from switchcast.endpoints.loop import run
 from switchcast.errors import SwitchcastError
 from switchcast.listening import listen, open  # noqa: A004 - it is read as switchcast.open
 
@@ -35,5 +37,6 @@ __all__ = [
     "__version__",
     "listen",
     "open",
+    "run",
     "stock_misreads",
 ]

@@ -22,6 +22,7 @@ from collections.abc import Generator, Iterator
 
 from switchcast._native import Event, Matcher
 from switchcast.endpoints import Endpoint, Role, make_endpoint
+from switchcast.endpoints.loop import EventLoop
 from switchcast.errors import UsageError
 
 __all__ = ["listen", "make_matcher", "open"]
@@ -73,7 +74,7 @@ def listen(
 
 
 def _events(source: Endpoint, timeout: float | None) -> Generator[Event, None, None]:
-    with asyncio.Runner() as runner, _signal_pipe(runner.get_loop()) as pipe:
+    with asyncio.Runner(loop_factory=EventLoop) as runner, _signal_pipe(runner.get_loop()) as pipe:
         try:
             with _woken_through(pipe):
                 runner.run(source.open_source())

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any
 
+from switchcast.endpoints.loop import EventLoop
+
 __all__ = ["Watch"]
 
 
@@ -28,24 +30,30 @@ class Watch:
         waiter = _Waiter(loop=self._loop)
         self._waiters.append(waiter)
         if not self._registered:
-            self._loop.add_reader(self._fd, self._wake)
+            if isinstance(self._loop, EventLoop):
+                self._loop.watch(self._fd, self._wake)
+            else:
+                self._loop.add_reader(self._fd, self._wake)
             self._registered = True
         return waiter
 
     def end(self) -> None:
         """Look no more, and let everyone go who waits."""
         if self._registered:
-            self._loop.remove_reader(self._fd)
+            if isinstance(self._loop, EventLoop):
+                self._loop.unwatch(self._fd)
+            else:
+                self._loop.remove_reader(self._fd)
             self._registered = False
         for waiter in self._take():
             waiter.release()
 
     def _wake(self) -> None:
-        waiters = self._take()
-        if not waiters:
-            self.end()
+        waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.resume()
+        if not waiters:
+            self.end()
 
     def _take(self) -> list[_Waiter]:
         """Those who wait now: one that is resumed may be back before the next has been."""

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import typer
 
+from switchcast.endpoints import loop
+
 __all__ = ["BROKEN_PIPE", "Signals", "caught_signals", "run", "run_until"]
 
 BROKEN_PIPE: Final = 128 + signal.SIGPIPE
@@ -77,7 +79,7 @@ async def run_until(
 def run(work: Coroutine[Any, Any, int]) -> None:
     """Run a command's coroutine and leave with the exit code that it gives."""
     try:
-        code = asyncio.run(work)
+        code = loop.run(work)
         sys.stdout.flush()
     except BrokenPipeError:
         close_quietly()
