@@ -9,6 +9,7 @@
     endpoints  reliable
     simulation
     wire
+    settings                                   what tables of settings are made of
     errors  _native                            nothing of ours below these
 """
 
@@ -31,18 +32,19 @@ LINE = BASE | {"wire", "endpoints", "reliable", "bus", "node"}
 MAY_IMPORT = {
     "errors": set(),
     "_native": set(),
+    "settings": set(),
     "wire": BASE,
     "simulation": BASE | {"wire"},
     "endpoints": BASE | {"wire", "simulation"},
     "reliable": BASE | {"wire"},
     "bus": BASE | {"wire", "endpoints", "reliable"},
     "node": LINE - {"node"},
-    "views": BASE | {"wire", "bus", "node"},
-    "rules": BASE | {"wire", "bus", "node"},
-    "guard": BASE | {"wire", "bus", "node"},
-    "archive": BASE | {"wire", "bus", "node"},
+    "views": BASE | {"settings", "wire", "endpoints", "bus", "node"},
+    "rules": BASE | {"settings", "wire", "endpoints", "bus", "node"},
+    "guard": BASE | {"settings", "wire", "endpoints", "bus", "node"},
+    "archive": BASE | {"settings", "wire", "endpoints", "bus", "node"},
     "testing": LINE | {"simulation"},
-    "app": LINE | {"simulation", "listening", "views", "rules", "guard", "archive", "testing"},
+    "app": LINE | {"settings", "simulation", "listening", "views", "rules", "guard", "archive", "testing"},
     "listening": BASE | {"endpoints"},
     "": BASE | {"endpoints", "listening"},
 }
@@ -51,7 +53,11 @@ MAY_IMPORT = {
 
 EVERYWHERE = {"pydantic", "structlog"}
 HOMES = {
+    "httpx": ("rules/actions/",),
+    "prometheus_client": ("app/",),
+    "pydantic_settings": ("app/config/",),
     "rich": ("app/",),
+    "stamina": ("rules/actions/",),
     "typer": ("app/cli/",),
     "zstandard": ("endpoints/",),
 }
