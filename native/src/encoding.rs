@@ -86,7 +86,7 @@ pub fn encode_into(value: &[u8], escape: Escape, out: &mut Vec<u8>) {
 
 /// The value that `raw` stands for; borrowed where nothing is encoded.
 pub fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
-    match raw.iter().position(|&byte| byte == b'%') {
+    match memchr::memchr(b'%', raw) {
         None if raw == UNDEF => Cow::Borrowed(&[]),
         None => Cow::Borrowed(raw),
         Some(first) => Cow::Owned(decode_from(raw, first)),

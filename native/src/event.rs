@@ -179,6 +179,12 @@ impl Event {
         (self.name_of(self.lines[place]), value_of(&self.text, self.lines[place]))
     }
 
+    /// Whether the headers of both have the very same names in the same order.
+    pub fn same_names(&self, other: &Event) -> bool {
+        self.lines.len() == other.lines.len()
+            && self.lines.iter().zip(&other.lines).all(|(&ours, &theirs)| self.name_of(ours) == other.name_of(theirs))
+    }
+
     /// The places of the headers whose very name, its case included, stands more than once: for each name, all of them.
     pub fn repeats(&self) -> Vec<Vec<usize>> {
         let mut places: HashMap<&[u8], Vec<usize>> = HashMap::with_capacity(self.len());

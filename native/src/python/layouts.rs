@@ -63,7 +63,7 @@ impl Layouts {
     fn find(&mut self, py: Python<'_>, event: &Event) -> PyResult<Option<&Layout>> {
         let mark = mark_of(event);
         let start = (mark >> 32) as usize % (PLACES / SET) * SET;
-        let is_it = |place: &Option<Box<Layout>>| place.as_ref().is_some_and(|layout| layout.fits(event));
+        let is_it = |place: &Option<Box<Layout>>| place.as_ref().is_some_and(|layout| layout.event.same_names(event));
         let set = &mut self.places[start..start + SET];
         match set.iter().position(is_it) {
             Some(place) => set[..=place].rotate_right(1),
@@ -94,12 +94,6 @@ impl Layout {
             values.push(value.unbind());
         }
         Ok(Layout { event: event.clone(), keys, values, dict: dict.unbind(), repeats: event.repeats() })
-    }
-
-    /// Whether `event` has just these names in this order.
-    fn fits(&self, event: &Event) -> bool {
-        let names = self.event.raw_headers().zip(event.raw_headers());
-        self.event.len() == event.len() && names.into_iter().all(|((ours, _), (theirs, _))| ours == theirs)
     }
 
     /// The headers of `event` by name as `Event.to_dict` gives them.
