@@ -13,7 +13,7 @@ count. Anyone can leave the marks out: they end accidents, and rate limits bound
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from switchcast._native import Event
 
@@ -35,10 +35,11 @@ def origin_headers(event: Event, node: str, rule: str) -> list[tuple[str, str]]:
 
 def hops_of(event: Event) -> int:
     """How many rules stand behind ``event``; ``MAX_HOPS`` where its mark cannot be read."""
-    return max(_number(event.get(HOPS)), _number(event.get(_ORIGINAL + HOPS)))
+    hops = _number(event.get(HOPS))
+    return hops if event.name != "CUSTOM" else max(hops, _number(event.get(_ORIGINAL + HOPS)))
 
 
-def refusal(event: Event, node: str, rule: str) -> str | None:
+def refusal(event: Event, node: str, rule: str) -> Literal["hops", "own"] | None:
     """Why ``event`` may not fire ``rule`` of ``node``: ``"hops"``, ``"own"``, or ``None`` when it may."""
     hops = hops_of(event)
     if not hops:

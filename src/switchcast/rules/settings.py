@@ -116,8 +116,11 @@ class RunSettings(_Table):
     @classmethod
     def _absolute(cls, command: tuple[str, ...]) -> tuple[str, ...]:
         program = constant(command[0], "the program")
-        if not program.startswith("/") or program.endswith("/"):
-            raise ValueError(f"the program {program!r} is not absolute; write its whole path, as /usr/bin/{program}")
+        if not program.startswith("/"):
+            named = program.rpartition("/")[2] or "program"
+            raise ValueError(f"the program {program!r} is not absolute; write its whole path, as /usr/bin/{named}")
+        if program.endswith("/"):
+            raise ValueError(f"the program {program!r} is a directory; name a program in it")
         return command
 
     @field_validator("environment")
