@@ -1,0 +1,158 @@
+"""What systemd tells a service by its environment, and what the service tells systemd: sd_notify(3), without a library.
+
+==========================  ======================================================================================
+``NOTIFY_SOCKET``           where to say that we are ready, reloading, stopping; a path, or ``@`` and an abstract name
+``WATCHDOG_USEC``           how long we may be silent before we are taken for dead and started again
+``WATCHDOG_PID``            whose watchdog that is: a process that we start must not speak for us
+``STATE_DIRECTORY``         what ``StateDirectory=`` made for us; several are separated by colons
+``RUNTIME_DIRECTORY``       the same for ``RuntimeDirectory=``
+``CREDENTIALS_DIRECTORY``   where ``LoadCredential=`` put the secrets
+==========================  ======================================================================================
+
+Not to run under systemd is no error: then nobody is told, and the directories are the usual ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from switchcast.errors import ConfigurationError
+
+__all__ = ["Notifier", "control_socket", "credential", "state_directory"]
+
+STATE_DIRECTORY: Final = Path("/var/lib/switchcast")
+RUNTIME_DIRECTORY: Final = Path("/run/switchcast")
+_CREDENTIAL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
+_STATUS_CHARACTERS: Final = 256
+"""Of a status line; a datagram to systemd has a limit, and ``systemctl status`` one line."""
+
+log = structlog.get_logger("switchcast")
+
+
+class Notifier:
+    """Speaks to the service manager, if there is one.
+
+    Nothing here waits or raises: a message that cannot be sent is logged, once. ``watchdog_seconds`` is how long we may
+    be silent, ``None`` without a watchdog.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._address = _address(environ.get("NOTIFY_SOCKET", ""))
+        self.watchdog_seconds = _watchdog_seconds(environ)
+        self._failed = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody listens."""
+        return self._address is not None
+
+    def ready(self, status: str = "") -> None:
+        """The start, or a reload, is done."""
+        self._send(["READY=1", *_status_line(status)])
+
+    def status(self, text: str) -> None:
+        """One line for ``systemctl status``."""
+        self._send(_status_line(text))
+
+    def reloading(self) -> None:
+        """A reload begins; ``ready`` ends it, whether or not the new configuration was taken."""
+        self._send(["RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"])
+
+    def stopping(self, status: str = "") -> None:
+        """The end has begun: queues are drained."""
+        self._send(["STOPPING=1", *_status_line(status)])
+
+    async def keep_watchdog(self, alive: Callable[[], bool] = lambda: True) -> None:
+        """Say in half of each interval that we live, as long as the event loop turns and ``alive`` agrees.
+
+        To be run as a task, and cancelled at the end; it ends by itself where there is no watchdog.
+        """
+        if self.watchdog_seconds is None or not self.wanted:
+            return
+        while True:
+            if alive():
+                self._send(["WATCHDOG=1"])
+            await asyncio.sleep(self.watchdog_seconds / 2)
+
+    def _send(self, lines: list[str]) -> None:
+        if self._address is None or not lines:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as speaking:
+                speaking.sendto("\n".join(lines).encode("utf-8", "replace"), self._address)
+        except OSError as error:
+            if not self._failed:
+                log.warning("systemd_not_told", message=lines[0], error=str(error))
+            self._failed = True
+        else:
+            self._failed = False
+
+
+def _address(text: str) -> str | bytes | None:
+    """The socket's address as Python takes it: an abstract name begins with NUL."""
+    if text.startswith("/"):
+        return text
+    if text.startswith("@") and len(text) > 1:
+        return b"\0" + os.fsencode(text[1:])
+    if text:
+        log.warning("systemd_not_told", error=f"NOTIFY_SOCKET={text!r} is neither a path nor an abstract name")
+    return None
+
+
+def _watchdog_seconds(environ: Mapping[str, str]) -> float | None:
+    text = environ.get("WATCHDOG_USEC", "")
+    if not text or environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    if not (text.isascii() and text.isdecimal()) or int(text) == 0:
+        log.warning("systemd_watchdog_unknown", error=f"WATCHDOG_USEC={text!r} is no number of microseconds")
+        return None
+    return int(text) / 1e6
+
+
+def _status_line(text: str) -> list[str]:
+    """A line break in it would begin another message."""
+    return [f"STATUS={' '.join(text.split())[:_STATUS_CHARACTERS]}"] if text else []
+
+
+def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where what must outlive the node is kept: journals, dead letters."""
+    return _first(environ, "STATE_DIRECTORY", STATE_DIRECTORY)
+
+
+def control_socket(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where ``switchcast status`` finds the running node."""
+    return _first(environ, "RUNTIME_DIRECTORY", RUNTIME_DIRECTORY) / "control.sock"
+
+
+def _first(environ: Mapping[str, str], name: str, default: Path) -> Path:
+    first = environ.get(name, "").partition(":")[0]
+    return Path(first) if first else default
+
+
+def credential(name: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """The file in which systemd hands over the secret ``name``. Raises ``ConfigurationError``."""
+    if not _CREDENTIAL.fullmatch(name):
+        raise ConfigurationError(
+            f"credential:{name} names no credential; letters, digits, dots, dashes and underscores are allowed"
+        )
+    directory = environ.get("CREDENTIALS_DIRECTORY", "")
+    if not directory:
+        raise ConfigurationError(
+            f"credential:{name} asks systemd for a secret, but CREDENTIALS_DIRECTORY is not set: add "
+            f"LoadCredential={name}:PATH to the unit, or name a file"
+        )
+    path = Path(directory, name)
+    if not path.is_file():
+        raise ConfigurationError(
+            f"credential:{name} was not handed over by systemd: add LoadCredential={name}:PATH to the unit"
+        )
+    return path
