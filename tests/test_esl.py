@@ -83,7 +83,7 @@ def test_every_recorded_event_comes_through_a_switch_as_it_was(
     ]
 
     async def main() -> None:
-        async with serve() as server, esl(server) as source, esl(server) as sink:
+        async with serve() as server, esl(server) as source, esl(server, "refire=no") as sink:
             await source.open_source()
             await sink.send(events)
             counters = sink.counters()

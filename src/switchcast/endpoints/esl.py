@@ -9,6 +9,9 @@
 ``heartbeat``      seconds of silence after which the switch is asked whether it is there; 30
 ``reconnect``      whether a lost connection is made again; yes
 ``queue``          events that wait for a slow consumer; 65,536, and 64 MiB
+``refire``         what becomes of events that came from a group: see ``endpoints.esl_refiring``; auto
+``fs_path``        the way back to the switch that holds a registration, in its contact: keep
+``fs_path_host``   what tells that switch's address: source
 ================== ==========================================================================================
 
 Without a password the one is tried that every FreeSWITCH is shipped with, and that ought to have been changed.
@@ -22,7 +25,6 @@ since it never becomes right. What the switch fired while we were away is gone.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,6 +34,8 @@ import structlog
 from switchcast._native import REJECT_REASONS, Event, Matcher
 from switchcast.endpoints.base import Endpoint, Role
 from switchcast.endpoints.esl_connection import Connection, Job, Jobs, Rejected, connect
+from switchcast.endpoints.esl_options import OPTIONS, filters_of, password_of
+from switchcast.endpoints.esl_refiring import Refiring
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.errors import (
     EndpointClosed,
@@ -55,7 +59,6 @@ from switchcast.wire.eventsocket import (
 __all__ = ["DEFAULT_PORT", "EslEndpoint", "Job"]
 
 DEFAULT_PORT = 8021
-DEFAULT_PASSWORD = b"ClueCon"
 QUEUE_BYTES = 67_108_864
 """Bytes of events that wait for a slow consumer, beside the limit on their number: a body can be megabytes long."""
 
@@ -65,7 +68,6 @@ SEND_EVENTS = 256
 PAUSE_FIRST, PAUSE_MOST = 0.2, 30.0
 """Seconds: the longest pause before the first attempt to reconnect, doubled for each further one, and the cap."""
 
-_OPTIONS = ("password", "password_file", "user", "format", "filter", "timeout", "heartbeat", "reconnect", "queue")
 _JOB_EVENTS = Interest(frozenset({"BACKGROUND_JOB"}))
 _REFUSALS = {"-ERR permission denied": "permission", "-ERR command not found": "not_found"}
 _log = structlog.get_logger("switchcast")
@@ -92,18 +94,19 @@ class EslEndpoint(Endpoint):
     ) -> None:
         """``dice`` gives numbers from 0 to 1 for the pauses."""
         super().__init__(url, matcher=matcher, role=role)
-        url.only(_OPTIONS)
+        url.only(OPTIONS)
         if len(url.hosts) != 1 or url.path not in {"", "/"}:
             raise UrlError(f"{url}: esl: takes one host and no path, as in esl://127.0.0.1:{DEFAULT_PORT}")
         self._user = url.text("user") or url.username
-        self._password = _password(url)
+        self._password = password_of(url)
         render_auth(self._password, self._user)  # which refuses what its command cannot carry
         self._format = url.choice("format", "plain", ("plain", "json"))
         self._timeout = url.number("timeout", 10.0, 0.01, 3600.0)
         self._heartbeat = url.number("heartbeat", 30.0, 0.01, 86400.0)
         self._reconnect = url.boolean("reconnect", True)
         self._limit = url.integer("queue", 65_536, 1, 10_000_000)
-        self._filters = _filters(url)
+        self._filters = filters_of(url)
+        self._refiring = Refiring(url)
         self._dice = dice
         self._connection: Connection | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -205,11 +208,13 @@ class EslEndpoint(Endpoint):
             for start in range(0, len(events), SEND_EVENTS):
                 some = events[start : start + SEND_EVENTS]
                 connection = await self._ready()
-                commands, omitted = render_sendevents(some)
+                fit, loops = self._refiring.prepare(some)
+                commands, omitted = render_sendevents(fit)
                 replies = connection.post(commands)
                 left -= len(some)
                 self._counts["headers_omitted"] += omitted
-                self._refuse("unsendable", len(some) - len(commands))
+                self._refuse("loop", loops)
+                self._refuse("unsendable", len(some) - loops - len(commands))
                 await self._settle(connection, replies)
         finally:
             self._counts["unsent"] += left
@@ -217,9 +222,14 @@ class EslEndpoint(Endpoint):
     def counters(self) -> dict[str, int]:
         names = ["received", "delivered", "unmatched", "queue_overflow", "reconnects", "outages"]
         names += [f"rejected_{reason}" for reason in REJECT_REASONS]
-        names += ["sent", "refused", *(f"refused_{reason}" for reason in (*_REFUSALS.values(), "unsendable", "other"))]
+        names += [
+            "sent",
+            "refused",
+            *(f"refused_{reason}" for reason in (*_REFUSALS.values(), "loop", "unsendable", "other")),
+        ]
         names += ["unanswered", "unsent", "headers_omitted"]
-        return {**{name: self._counts[name] for name in names}, "condition_errors": self._matcher.errors}
+        counts = {name: self._counts[name] for name in names}
+        return {**counts, **self._refiring.counters(), "condition_errors": self._matcher.errors}
 
     async def close(self) -> None:
         self.closed = True
@@ -415,25 +425,3 @@ class EslEndpoint(Endpoint):
     def _refuse(self, reason: str, events: int) -> None:
         self._counts["refused"] += events
         self._counts[f"refused_{reason}"] += events
-
-
-def _password(url: EndpointUrl) -> bytes:
-    """The one that the URL gives, in one of three ways, or the one that FreeSWITCH is shipped with."""
-    given = url.secret("password")
-    if url.password is not None:
-        if given is not None:
-            raise UrlError(f"{url}: the password is given twice; keep password_file")
-        given = os.fsencode(url.password)
-    return DEFAULT_PASSWORD if given is None else given
-
-
-def _filters(url: EndpointUrl) -> list[tuple[str, str]]:
-    """``Header:value,...`` as pairs, each fit for a command."""
-    pairs = []
-    for text in filter(None, (url.text("filter") or "").split(",")):
-        name, colon, value = text.partition(":")
-        if not (name and colon and value) or " " in name:
-            raise UrlError(f"{url}: filter={text!r} is not written Header:value")
-        command_line("filter", name, value)
-        pairs.append((name, value))
-    return pairs

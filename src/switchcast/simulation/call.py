@@ -68,8 +68,11 @@ class Call:
     def play(self) -> Iterator[int]:
         """Fire each event when it is due; yields the time of each, in microseconds since the cluster's start."""
         steps, switch, values = self.script.steps, self.switch, self.values
+        starts = switch.starts
         while self.next < len(steps):
             yield self.began + self.timing.place(steps[self.next].at)
+            if switch.starts != starts:
+                return  # the switch went down, and the call with it
             step = steps[self.next]  # only now: the call may have been cut short meanwhile
             self.next += 1
             if step.effect == "lamp":

@@ -14,6 +14,7 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from switchcast._native import Event
+from switchcast.simulation.registrar import PROFILE, SipRegistration
 from switchcast.simulation.stage import DOMAIN, SECOND, Mailbox
 from switchcast.simulation.switch import MAX_SESSIONS, SESSIONS_PER_SECOND, Channel, Registration, Switch
 from switchcast.simulation.templates import local, new_uuid
@@ -22,7 +23,6 @@ __all__ = ["COMMANDS", "VERSION", "call_rows", "channel_rows", "registration_row
 
 VERSION = "1.11.2-release+git~20260809T162310Z~3f13ad1b1d~64bit"
 _RULER = "=" * 97
-_AGENT = "tiny-ua/1.0"
 
 Row = dict[str, str]
 
@@ -220,9 +220,10 @@ def _sofia(switch: Switch, argument: str) -> str:
         return _sofia_overview(switch)
     if len(words) < 4 or words[0] not in ("status", "xmlstatus") or words[1] != "profile" or words[3] != "reg":
         return "-USAGE: sofia status|xmlstatus [profile internal reg [<user>]]\n"
-    if words[2] != "internal":
+    if words[2] != PROFILE:
         return "Invalid Profile!\n"
-    found = [r for r in switch.registrations.values() if len(words) < 5 or words[4] in (r.user, f"{r.user}@{DOMAIN}")]
+    rows = switch.registrar.rows(switch.epoch_seconds)
+    found = [r for r in rows if len(words) < 5 or words[4] in (r.account, r.account.partition("@")[0])]
     return (_sofia_xml if words[0] == "xmlstatus" else _sofia_text)(switch, found)
 
 
@@ -232,52 +233,52 @@ def _sofia_overview(switch: Switch) -> str:
     return f"{head}{_RULER}\n{row}{_RULER}\n1 profile 0 aliases\n\n"
 
 
-def _sofia_status(switch: Switch, registration: Registration) -> tuple[str, int]:
-    seconds = registration.expires - (switch.stage.epoch + switch.stage.now) // SECOND
+def _sofia_status(switch: Switch, registration: SipRegistration) -> tuple[str, int]:
+    seconds = registration.expires - switch.epoch_seconds
     return local(registration.expires).decode().replace("%20", " ").replace("%3A", ":"), seconds
 
 
-def _sofia_text(switch: Switch, found: list[Registration]) -> str:
+def _sofia_text(switch: Switch, found: list[SipRegistration]) -> str:
     parts = [f"\nRegistrations:\n{_RULER}\n"]
     for r in found:
         when, seconds = _sofia_status(switch, r)
         fields = {
             "Call-ID": r.call_id,
-            "User": f"{r.user}@{DOMAIN}",
+            "User": r.account,
             "Contact": r.contact,
-            "Agent": _AGENT,
+            "Agent": r.agent,
             "Status": f"Registered(UDP)(unknown) EXP({when}) EXPSECS({seconds})",
-            "Ping-Status": "Reachable",
+            "Ping-Status": r.ping_status,
             "Ping-Time": "0.00",
             "Host": switch.hostname,
             "IP": r.network_ip,
             "Port": r.network_port,
-            "Auth-User": r.user,
-            "Auth-Realm": DOMAIN,
-            "MWI-Account": f"{r.user}@{DOMAIN}",
+            "Auth-User": r.auth_user,
+            "Auth-Realm": r.auth_realm,
+            "MWI-Account": r.account,
         }
         parts += [f"{name + ':':<12}\t{value}\n" for name, value in fields.items()] + ["\n"]
     return "".join([*parts, f"Total items returned: {len(found)}\n{_RULER}\n"])
 
 
-def _sofia_xml(switch: Switch, found: list[Registration]) -> str:
+def _sofia_xml(switch: Switch, found: list[SipRegistration]) -> str:
     parts = ['<?xml version="1.0" encoding="ISO-8859-1"?>\n<profile>\n  <registrations>\n']
     for r in found:
         when, seconds = _sofia_status(switch, r)
         fields = {
             "call-id": r.call_id,
-            "user": f"{r.user}@{DOMAIN}",
+            "user": r.account,
             "contact": r.contact,
-            "agent": _AGENT,
+            "agent": r.agent,
             "status": f"Registered(UDP)(unknown) exp({when}) expsecs({seconds})",
-            "ping-status": "Reachable",
+            "ping-status": r.ping_status,
             "ping-time": "0.00",
             "host": switch.hostname,
             "network-ip": r.network_ip,
             "network-port": r.network_port,
-            "sip-auth-user": r.user,
-            "sip-auth-realm": DOMAIN,
-            "mwi-account": f"{r.user}@{DOMAIN}",
+            "sip-auth-user": r.auth_user,
+            "sip-auth-realm": r.auth_realm,
+            "mwi-account": r.account,
         }
         lines = "".join(f"        <{name}>{escape(value)}</{name}>\n" for name, value in fields.items())
         parts.append(f"    <registration>\n{lines}    </registration>\n")
@@ -285,9 +286,9 @@ def _sofia_xml(switch: Switch, found: list[Registration]) -> str:
 
 
 def _sofia_contact(switch: Switch, argument: str) -> str:
-    account = argument.rpartition("/")[2].partition("@")[0]
-    registration = switch.registrations.get(account)
-    return f"sofia/internal/sip:{_address(registration)}" if registration else "error/user_not_registered"
+    user, _, domain = argument.rpartition("/")[2].partition("@")
+    found = switch.registrar.find(f"{user}@{domain or DOMAIN}", switch.epoch_seconds)
+    return f"sofia/{PROFILE}/{found.uri}" if found else "error/user_not_registered"
 
 
 def _uuid_kill(switch: Switch, argument: str) -> str:

@@ -104,7 +104,6 @@ class Population:
         yield from switch.play("mailbox-settings", {"a": agent})
 
     def _register(self, agent: UserAgent, switch: Switch) -> Iterator[int]:
-        stage = self.stage
         yield from switch.play("register", {"a": agent}, expires=b"%d" % self.expires)
         slots = agent.slots
         if agent.number not in switch.registrations:
@@ -112,14 +111,16 @@ class Population:
             self._place[switch.index, agent.number] = len(there)
             there.append(agent)
         ip, port = slots["ip"].decode(), slots["port"].decode()
-        switch.registrations[agent.number] = Registration(
-            agent.number,
-            f'"" <sip:{agent.number}@{ip}:{port}>',
-            f"{slots['call-id'].decode()}@{DOMAIN}",
-            ip,
-            port,
-            (stage.epoch + stage.now) // SECOND + self.expires,
-            agent,
+        switch.register(
+            Registration(
+                agent.number,
+                f'"" <sip:{agent.number}@{ip}:{port}>',
+                f"{slots['call-id'].decode()}@{DOMAIN}",
+                ip,
+                port,
+                switch.epoch_seconds + self.expires,
+                agent,
+            )
         )
 
     def _ask_for_messages(self, agent: UserAgent, switch: Switch) -> Iterator[int]:
@@ -135,7 +136,7 @@ class Population:
             yield from switch.play("mailbox-empty", {"a": agent})
 
     def _forget(self, switch: Switch, registration: Registration) -> None:
-        del switch.registrations[registration.user]
+        switch.unregister(registration.user)
         there = self.reachable[switch.index]
         place = self._place.pop((switch.index, registration.user))
         last = there.pop()

@@ -11,22 +11,29 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from switchcast._native import EVENT_NAMES, Event
+from switchcast.simulation.registrar import Registrar, SipRegistration
 from switchcast.simulation.stage import DOMAIN, SECOND, Mailbox, Stage, UserAgent
 from switchcast.simulation.templates import Step, Timing, Values, gmt, local, new_uuid, scripts, wire
 
 if TYPE_CHECKING:
     from switchcast.simulation.call import Call
 
-__all__ = ["MAX_SESSIONS", "SESSIONS_PER_SECOND", "Channel", "Lamp", "Presence", "Registration", "Switch"]
+__all__ = ["AGENT", "MAX_SESSIONS", "SESSIONS_PER_SECOND", "Channel", "Lamp", "Presence", "Registration", "Switch"]
 
 SESSIONS_PER_SECOND = 60
 MAX_SESSIONS = 200
 """Limits that the recorded switch told in its HEARTBEAT; a simulated one does not hold to them."""
 
+AGENT = "tiny-ua/1.0"
+"""The User-Agent of every simulated telephone."""
+FIRST_SEQUENCE = 400
+"""Event-Sequence when the switch has started, whose events on the way there nobody hears."""
+
 _NAMES = frozenset(EVENT_NAMES)
 _FIVE_MINUTES = 300
 _AS_RECORDED = Timing()
 _LEARNED = frozenset({"presence", "lamp"})
+_STATES = ("PRESENCE_IN", "MESSAGE_WAITING")
 _join = b"".join
 
 
@@ -79,7 +86,8 @@ class Switch:
     """One switch of a cluster.
 
     ``registrations`` is by user, ``presence`` and ``lamps`` by ``user@domain``, ``channels`` by UUID, ``calls`` by the
-    UUID of the leg that was bridged first.
+    UUID of the leg that was bridged first. ``registrar`` has the registrations as mod_sofia shows them, those that
+    other switches told of among them. ``starts`` counts how often the switch was started.
     """
 
     def __init__(self, stage: Stage, index: int) -> None:
@@ -89,8 +97,10 @@ class Switch:
         self.ipv4 = f"192.0.2.{index + 1}"
         self.core_uuid = new_uuid(stage.rng).decode()
         self.booted = -int(stage.rng.random() * 86400 * SECOND)
-        self.sequence = 400
+        self.sequence = FIRST_SEQUENCE
+        self.starts = 1
         self.registrations: dict[str, Registration] = {}
+        self.registrar = Registrar()
         self.presence: dict[str, Presence] = {}
         self.lamps: dict[str, Lamp] = {}
         self.channels: dict[str, Channel] = {}
@@ -122,6 +132,11 @@ class Switch:
         return self.stage.mailboxes
 
     @property
+    def epoch_seconds(self) -> int:
+        """What the switch's clock says, in seconds since 1970 UTC."""
+        return (self.stage.epoch + self.stage.now) // SECOND
+
+    @property
     def uptime_micros(self) -> int:
         """Microseconds since the switch was started, which was up to a day before the simulation."""
         return self.stage.now - self.booted
@@ -134,6 +149,45 @@ class Switch:
             f"{days // 365} years, {days % 365} days, {hours} hours, {minutes} minutes, {seconds % 60} seconds, "
             f"{micros // 1000} milliseconds, {micros % 1000} microseconds"
         )
+
+    def restart(self) -> None:
+        """Crash and come up at once: another Core-UUID, events numbered anew, no channel left.
+
+        The rest of what was going on is never told. Registrations stay, for a switch keeps them in a database.
+        """
+        self.starts += 1
+        self.core_uuid = new_uuid(self.stage.rng).decode()
+        self.identity["core"] = self.core_uuid.encode()
+        self.sequence = FIRST_SEQUENCE
+        self.booted = self.stage.now
+        self.channels.clear()
+        self.calls.clear()
+        self.sessions_since_startup = self.sessions_peak = 0
+        self._created.clear()
+
+    def register(self, registration: Registration) -> None:
+        """Take a user of this switch's own in, or renew what there is."""
+        self.registrations[registration.user] = registration
+        self.registrar.insert(
+            SipRegistration(
+                f"{registration.user}@{DOMAIN}",
+                registration.contact,
+                registration.call_id,
+                AGENT,
+                registration.network_ip,
+                registration.network_port,
+                registration.expires,
+                registration.user,
+                DOMAIN,
+            )
+        )
+
+    def unregister(self, user: str) -> None:
+        """Forget a user of this switch's own; one who has moved to another switch stays where that told."""
+        registration = self.registrations.pop(user)
+        row = self.registrar.find(f"{user}@{DOMAIN}", self.epoch_seconds)
+        if row is not None and row.call_id == registration.call_id:
+            self.registrar.delete(row.account)
 
     def emit(self, values: Values, step: Step) -> Event:
         """Fire one event of a script now, and let it take effect on the state, channels apart."""
@@ -159,11 +213,13 @@ class Switch:
         slots = {role: agent.slots for role, agent in (roles or {}).items()}
         named = {name.replace("_", "-"): value for name, value in params.items()}
         values = found.fill(self.stage.rng, self.identity, slots, named)
-        began = self.stage.now
+        began, starts = self.stage.now, self.starts
         found.fill_times(values, _AS_RECORDED, self.stage.epoch + began)
         for number, step in enumerate(found.steps):
             if number:
                 yield began + step.at.offset
+                if self.starts != starts:
+                    return
             self.emit(values, step)
 
     def play_now(self, script: str, roles: Mapping[str, UserAgent] | None = None, **params: bytes) -> None:
@@ -217,15 +273,18 @@ class Switch:
                 counts[when] = counts.get(when, 0) + 1
         return counts.get(second - 1, 0), max(counts.values(), default=0)
 
-    def _learn(self, event: Event) -> None:
-        """Keep what a PRESENCE_IN or MESSAGE_WAITING told."""
-        if event.name == "PRESENCE_IN":
-            account = event.get("from", "")
-            self.presence[account or ""] = Presence(event.get("status") or "", event.get("rpid") or "")
+    def _learn(self, event: Event, prefix: str = "") -> None:
+        """Keep what a PRESENCE_IN or MESSAGE_WAITING told, here or (``Orig-``) at another switch."""
+
+        def told(name: str, default: str = "") -> str:
+            return event.get(prefix + name) or default
+
+        if told("Event-Name") == "PRESENCE_IN":
+            self.presence[told("from")] = Presence(told("status"), told("rpid"))
         else:
-            account = (event.get("MWI-Message-Account") or "").removeprefix("sip:")
-            counts = (event.get("MWI-Voice-Message") or "0/0").partition(" ")[0]
-            self.lamps[account] = Lamp(event.get("MWI-Messages-Waiting") == "yes", counts)
+            account = told("MWI-Message-Account").removeprefix("sip:")
+            counts = told("MWI-Voice-Message", "0/0").partition(" ")[0]
+            self.lamps[account] = Lamp(told("MWI-Messages-Waiting") == "yes", counts)
 
     def fire(self, name: str, headers: Sequence[tuple[str, str]], body: bytes = b"") -> Event:
         """Fire an event that somebody else made, now: the switch adds its own headers.
@@ -256,10 +315,19 @@ class Switch:
         ]
         text = Event.from_headers([*headers, *own] if sent else [*own, *headers], body, exact=True)
         event = text.with_origin(self._source, micros * 1000)
-        if event.name in ("PRESENCE_IN", "MESSAGE_WAITING"):
+        if event.name in _STATES:
             self._learn(event)
+        elif event.subclass == "multicast::event":
+            self._hear(event)
         stage.out.append((stage.now / SECOND, self.index, event))
         return event
+
+    def _hear(self, event: Event) -> None:
+        """Do what mod_sofia does with a ``multicast::event``, whoever fired it."""
+        if event.get("Orig-Event-Name") in _STATES:
+            self._learn(event, "Orig-")
+        else:
+            self.registrar.hear(event, self.epoch_seconds)
 
     def api(self, command: str) -> str:
         """Run one command of the switch's command line now, and fire its API event; the answer as text.
