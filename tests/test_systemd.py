@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -14,8 +13,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from switchcast.app.systemd import Notifier, control_socket, credential, state_directory
-from switchcast.errors import ConfigurationError
+from switchcast.app.systemd import Notifier, control_socket, state_directory
 
 PATIENCE = 30.0
 
@@ -233,22 +231,3 @@ def test_directories_are_those_that_systemd_made() -> None:
 def test_without_systemd_they_are_the_usual_ones() -> None:
     assert state_directory({}) == Path("/var/lib/switchcast")
     assert control_socket({"RUNTIME_DIRECTORY": ""}) == Path("/run/switchcast/control.sock")
-
-
-def test_a_credential_is_a_file_that_systemd_handed_over(tmp_path: Path) -> None:
-    (tmp_path / "esl.password").write_text("secret\n")
-    assert credential("esl.password", {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == tmp_path / "esl.password"
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "../shadow", "a/b", "/etc/shadow", "a b", "a\0b", "x" * 256])
-def test_a_credential_is_a_name_and_no_path(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="names no credential"):
-        credential(name, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
-
-
-def test_a_credential_that_is_not_there_says_how_to_hand_it_over(tmp_path: Path) -> None:
-    mend = re.escape("LoadCredential=esl.password:PATH")
-    with pytest.raises(ConfigurationError, match=f"CREDENTIALS_DIRECTORY is not set.*{mend}"):
-        credential("esl.password", {})
-    with pytest.raises(ConfigurationError, match=f"was not handed over.*{mend}"):
-        credential("esl.password", {"CREDENTIALS_DIRECTORY": str(tmp_path)})

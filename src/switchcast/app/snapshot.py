@@ -29,7 +29,10 @@ class EndpointState:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A source, route, policy, sink, tap or rule with its counters; ``limit`` is how many events its queue holds."""
+    """A part of the node with its ``counters()``; ``limit`` is how many events, or firings, its queue holds.
+
+    Of a rule the counters of engine and runner stand together.
+    """
 
     name: str
     counters: Mapping[str, int] = field(default_factory=dict)
@@ -40,8 +43,8 @@ class Part:
 class Snapshot:
     """The node at one moment.
 
-    ``peers`` counts them by state. ``reloads`` counts by outcome, ``done`` and ``refused``; ``configured_at`` is when
-    the configuration in force was taken, in seconds since 1970.
+    ``peers`` and ``journal`` are the counters of those two. ``reloads`` counts by outcome, ``done`` and ``refused``;
+    ``configured_at`` is when the configuration in force was taken, in seconds since 1970.
     """
 
     node: str
@@ -54,6 +57,7 @@ class Snapshot:
     taps: Sequence[Part] = ()
     rules: Sequence[Part] = ()
     peers: Mapping[str, int] = field(default_factory=dict)
+    journal: Mapping[str, int] = field(default_factory=dict)
     reloads: Mapping[str, int] = field(default_factory=dict)
     configured_at: float | None = None
 

@@ -6,17 +6,16 @@
 ``WATCHDOG_PID``            whose watchdog that is: a process that we start must not speak for us
 ``STATE_DIRECTORY``         what ``StateDirectory=`` made for us; several are separated by colons
 ``RUNTIME_DIRECTORY``       the same for ``RuntimeDirectory=``
-``CREDENTIALS_DIRECTORY``   where ``LoadCredential=`` put the secrets
 ==========================  ======================================================================================
 
-Not to run under systemd is no error: then nobody is told, and the directories are the usual ones.
+Not to run under systemd is no error: then nobody is told, and the directories are the usual ones. Secrets that systemd
+hands over (``LoadCredential=``) are read with the configuration.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -25,13 +24,10 @@ from typing import Final
 
 import structlog
 
-from switchcast.errors import ConfigurationError
-
-__all__ = ["Notifier", "control_socket", "credential", "state_directory"]
+__all__ = ["Notifier", "control_socket", "state_directory"]
 
 STATE_DIRECTORY: Final = Path("/var/lib/switchcast")
 RUNTIME_DIRECTORY: Final = Path("/run/switchcast")
-_CREDENTIAL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 _STATUS_CHARACTERS: Final = 256
 """Of a status line; a datagram to systemd has a limit, and ``systemctl status`` one line."""
 
@@ -136,23 +132,3 @@ def control_socket(environ: Mapping[str, str] = os.environ) -> Path:
 def _first(environ: Mapping[str, str], name: str, default: Path) -> Path:
     first = environ.get(name, "").partition(":")[0]
     return Path(first) if first else default
-
-
-def credential(name: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """The file in which systemd hands over the secret ``name``. Raises ``ConfigurationError``."""
-    if not _CREDENTIAL.fullmatch(name):
-        raise ConfigurationError(
-            f"credential:{name} names no credential; letters, digits, dots, dashes and underscores are allowed"
-        )
-    directory = environ.get("CREDENTIALS_DIRECTORY", "")
-    if not directory:
-        raise ConfigurationError(
-            f"credential:{name} asks systemd for a secret, but CREDENTIALS_DIRECTORY is not set: add "
-            f"LoadCredential={name}:PATH to the unit, or name a file"
-        )
-    path = Path(directory, name)
-    if not path.is_file():
-        raise ConfigurationError(
-            f"credential:{name} was not handed over by systemd: add LoadCredential={name}:PATH to the unit"
-        )
-    return path
