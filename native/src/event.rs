@@ -17,6 +17,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+mod draft;
+
+pub use draft::Draft;
+
 /// Where an event came from, for display and for policies on source addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Source {

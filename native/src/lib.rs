@@ -1,4 +1,4 @@
-//! The native core of switchcast: everything that touches each datagram; no policy, no logging.
+//! The native core of switchcast: everything that touches each datagram; no logging.
 //!
 //! Only the folder `python` knows Python. The other files are plain Rust and are tested by cargo alone.
 
@@ -9,6 +9,7 @@ pub mod frame;
 pub mod limits;
 pub mod lines;
 pub mod matching;
+pub mod policy;
 pub mod reject;
 pub mod render;
 pub mod socket;

@@ -1,6 +1,6 @@
 """The native surface of switchcast.
 
-Everything that touches each datagram is here; nothing here knows policy, URLs or logging. Batches cross this border as
+Everything that touches each datagram is here; nothing here knows URLs, settings or logging. Batches cross this border as
 lists. Users import these names from ``switchcast``; this module is not public.
 """
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, final
 
 __all__ = [
+    "ESSENTIAL_HEADERS",
     "EVENT_NAMES",
     "LIMITS",
     "MAX_DATAGRAM_IPV4",
@@ -18,6 +19,7 @@ __all__ = [
     "CaptureWriter",
     "Event",
     "Matcher",
+    "Policy",
     "Receiver",
     "Sender",
     "StockFrames",
@@ -28,6 +30,8 @@ __all__ = [
 __version__: Final[str]
 EVENT_NAMES: Final[tuple[str, ...]]
 """The names of FreeSWITCH's event types in the switch's own order, the last of them ``ALL``."""
+ESSENTIAL_HEADERS: Final[tuple[str, ...]]
+"""The headers of which the first passes every policy as it is: they say which event it is, where from and when."""
 REJECT_REASONS: Final[tuple[str, ...]]
 """Every reason for which a datagram can be rejected, as counters and ``RejectedDatagram.reason`` name it."""
 LIMITS: Final[Mapping[str, int]]
@@ -212,6 +216,40 @@ class Matcher:
     def matches(self, event: Event, /) -> bool: ...
     def select(self, events: Sequence[Event], /) -> list[Event]:
         """Those that match, in order."""
+
+@final
+class Policy:
+    """What may pass: which events, which of their headers, and what becomes of a value. ``guard.policy`` makes it.
+
+    ``rules`` are tried in order, and the first that names an event decides; an event that none names, or that is
+    ``denied``, is withheld. A rule is ``(events, headers, denied headers, actions, body)``: an event is a pattern of a
+    name, or ``("CUSTOM", pattern of a subclass)``; an action is ``(pattern, name, number, number)``, of which the first
+    that fits a header decides, with the names and numbers ``pass``, ``drop``, ``mask`` (characters kept at the start
+    and at the end), ``hash`` (hex digits) and ``truncate`` (characters). Patterns have ``*`` and ``?``; the case of
+    ASCII letters does not count. Raises ``ValueError`` for an unknown action, and for ``hash`` without a ``key``.
+    """
+
+    def __new__(
+        cls,
+        rules: Sequence[
+            tuple[
+                Sequence[tuple[str, str | None]],
+                Sequence[str],
+                Sequence[str],
+                Sequence[tuple[str, str, int, int]],
+                bool,
+            ]
+        ],
+        denied: Sequence[tuple[str, str | None]],
+        key: bytes | None = None,
+    ) -> Policy: ...
+    def apply(self, events: Sequence[Event], /) -> list[Event]:
+        """Those that pass, in order, rewritten where the policy says so; one that it leaves as it is, is the same
+        object. Without the GIL where the batch is large."""
+    def counters(self) -> dict[str, int | dict[str, int]]:
+        """Counts since the start: ``passed`` and ``withheld`` by event name (one that is not FreeSWITCH's as
+        ``other``), ``rewritten``, ``headers_removed``, ``bodies_removed``, ``values_masked``, ``values_hashed``,
+        ``values_truncated``."""
 
 @final
 class Receiver:

@@ -7,9 +7,10 @@ mod frames;
 mod layouts;
 mod matcher;
 mod names;
+mod policy;
 mod sockets;
 
-use crate::{frame, limits, matching, reject::Reject};
+use crate::{frame, limits, matching, policy as policies, reject::Reject};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMappingProxy, PyTuple};
 
@@ -19,6 +20,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("REJECT_REASONS", PyTuple::new(py, Reject::ALL.map(Reject::name))?)?;
     module.add("EVENT_NAMES", PyTuple::new(py, matching::EVENT_NAMES)?)?;
+    module.add("ESSENTIAL_HEADERS", PyTuple::new(py, policies::ESSENTIAL)?)?;
     let bounds = PyDict::new(py);
     for (name, bound) in limits::ALL {
         bounds.set_item(name, bound)?;
@@ -30,6 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<event::PyEvent>()?;
     module.add_class::<frames::StockFrames>()?;
     module.add_class::<matcher::PyMatcher>()?;
+    module.add_class::<policy::PyPolicy>()?;
     module.add_class::<sockets::PyReceiver>()?;
     module.add_class::<sockets::PySender>()?;
     module.add_class::<capture::PyCaptureReader>()?;
