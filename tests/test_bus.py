@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from switchcast import Event
-from switchcast.bus import DROP_REASONS, OVERFLOWS, Bus, Overflow, Subscription
+from switchcast import Event, Matcher
+from switchcast.bus import DROP_REASONS, OVERFLOWS, Bus, Overflow, Subscription, deliver
 
 GENEROUS = 10.0
 
@@ -56,28 +56,28 @@ def test_whatever_happens_what_was_offered_is_accounted_for(
     async def act() -> None:
         bus = Bus()
         ours, other = bus.subscribe("ours", limit=limit, overflow=overflow), bus.subscribe("other", limit=1000)
-        publishing: asyncio.Task[None] | None = None
+        publishing: list[asyncio.Task[None]] = []
         published, seen = 0, list[int]()
         for step, count in steps:
-            if step == "publish" and (publishing is None or publishing.done()):
-                publishing = asyncio.create_task(bus.publish(numbered(count, published)))
+            if step == "publish":  # several at a time, when one of them has to wait
+                publishing.append(asyncio.create_task(bus.publish(numbered(count, published))))
                 published += count
             elif step == "take" and ours.queued:
                 seen += [number for number in numbers(await ours.take(count)) if number not in seen]
             elif step == "settle":
                 ours.settle(failed=count)
-            elif step == "cancel" and publishing is not None:
-                publishing.cancel()
+            elif step == "cancel" and publishing:
+                publishing.pop(0).cancel()
             elif step == "leave":
                 ours.close()
             await turns()
             assert_balanced(ours)
             assert_balanced(other)
             assert len(ours._waiting) <= limit
-        if publishing is not None:
-            publishing.cancel()
+        for task in publishing:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await publishing
+                await task
         left = await bus.close()
         for subscription in (ours, other):
             assert_balanced(subscription)
@@ -159,8 +159,8 @@ def test_closing_waits_for_the_subscribers() -> None:
         await bus.publish(numbered(100))
         assert await bus.close(GENEROUS) == 0
         assert await reading == 100
-        with pytest.raises(RuntimeError, match="closed"):
-            await bus.publish(numbered(1))
+        await bus.publish(numbered(1))
+        assert (subscription.closed, subscription.offered) == (True, 100)
 
     asyncio.run(act())
 
@@ -227,3 +227,91 @@ def test_what_cannot_be_a_queue_is_refused() -> None:
         bus.subscribe("empty", limit=0)
     with pytest.raises(ValueError, match="no overflow choice"):
         bus.subscribe("odd", overflow="drop-some")  # type: ignore[arg-type]
+
+
+def test_two_publishers_wait_for_the_same_subscriber_in_turn() -> None:
+    async def act() -> None:
+        slow = Subscription("slow", 2, "block")
+        publishing = [asyncio.create_task(deliver([(slow, numbered(4, first))])) for first in (0, 100)]
+        await turns()
+        assert slow.queued == 8
+        received = list[int]()
+        while len(received) < 8:
+            received += numbers(await slow.take(1))
+            slow.settle()
+            await turns()
+        await asyncio.wait_for(asyncio.gather(*publishing), GENEROUS)
+        assert received == [0, 1, 2, 3, 100, 101, 102, 103]
+        assert_balanced(slow)
+
+    asyncio.run(act())
+
+
+def test_what_is_offered_without_waiting_is_dropped_where_there_is_no_room() -> None:
+    async def act() -> None:
+        full = Subscription("full", 2, "block")
+        full.offer(numbered(5))
+        assert (full.queued, full.dropped["overflow"]) == (2, 3)
+        assert numbers(await full.take()) == [0, 1]
+        assert_balanced(full)
+
+    asyncio.run(act())
+
+
+def test_each_subscription_gets_what_its_matcher_wants() -> None:
+    async def act() -> None:
+        bus = Bus()
+        hearts, every = bus.subscribe("hearts", matcher=Matcher("HEARTBEAT")), bus.subscribe("every")
+        await bus.publish([Event("HEARTBEAT"), Event("TRAP")])
+        assert await hearts.take() == [Event("HEARTBEAT")]
+        assert await every.take() == [Event("HEARTBEAT"), Event("TRAP")]
+
+    asyncio.run(act())
+
+
+def fired(first: int, count: int) -> list[Event]:
+    return [
+        Event("TRAP", {"Core-UUID": "4f7a", "Event-Sequence": str(number)}) for number in range(first, first + count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("overflow", "first", "last"), [("drop-oldest", 1, 7), ("drop-newest", 4, 10)], ids=["oldest", "newest"]
+)
+def test_a_reader_is_told_what_its_queue_dropped(overflow: Overflow, first: int, last: int) -> None:
+    async def act() -> None:
+        subscription = Subscription("slow", 3, overflow, tells_gaps=True)
+        await deliver([(subscription, fired(1, 5))])
+        await deliver([(subscription, fired(6, 5))])
+        record, *rest = await subscription.take()
+        assert record.to_dict() == {
+            "Event-Name": "CUSTOM",
+            "Event-Subclass": "switchcast::gap",
+            "Gap-Place": "slow",
+            "Gap-Reason": "overflow",
+            "Gap-Events": "7",
+            "Gap-First": f"4f7a {first}",
+            "Gap-Last": f"4f7a {last}",
+        }
+        assert len(rest) == 3
+        subscription.settle()
+        assert subscription.counters()["gaps"] == 1
+        assert_balanced(subscription)
+        await deliver([(subscription, fired(11, 1))])
+        assert await subscription.take() == fired(11, 1)  # told once
+
+    asyncio.run(act())
+
+
+def test_a_queue_that_shrinks_keeps_what_waits() -> None:
+    async def act() -> None:
+        subscription = Subscription("shrinking", 10)
+        await deliver([(subscription, numbered(8))])
+        subscription.resize(4, "drop-newest")
+        await deliver([(subscription, numbered(1, 8))])
+        assert numbers(await subscription.take()) == list(range(8))
+        assert subscription.dropped["overflow"] == 1
+        subscription.settle()
+        assert_balanced(subscription)
+
+    asyncio.run(act())

@@ -5,11 +5,15 @@
     app                                        puts the parts together
     views  rules  guard  archive               features: never one another
     node                                       listening
+    reloading                                  from one plan to the next
+    sources, above sinks                       what runs on either side of the queues
+    plan  holding                              what is to run, and endpoints in use
     bus
     endpoints  reliable
     simulation
     wire
     settings                                   what tables of settings are made of
+    addresses  duplicates  gaps  loops  state  what the line checks and tells; pure, but for the time of day
     errors  _native                            nothing of ours below these
 """
 
@@ -28,7 +32,9 @@ PACKAGE = ROOT / "src" / "switchcast"
 LONGEST_FILE = 450
 
 BASE = {"errors", "_native"}
-LINE = BASE | {"wire", "endpoints", "reliable", "bus", "node"}
+CHECKS = {"addresses", "duplicates", "gaps", "loops", "state"}
+RUNNING = {"plan", "holding", "sinks", "sources", "reloading"}
+LINE = BASE | CHECKS | RUNNING | {"wire", "endpoints", "reliable", "bus", "node"}
 MAY_IMPORT = {
     "errors": set(),
     "_native": set(),
@@ -37,7 +43,13 @@ MAY_IMPORT = {
     "simulation": BASE | {"wire"},
     "endpoints": BASE | {"wire", "simulation"},
     "reliable": BASE | {"wire"},
-    "bus": BASE | {"wire", "endpoints", "reliable"},
+    **dict.fromkeys(CHECKS, BASE),
+    "bus": BASE | {"wire", "endpoints", "reliable", "gaps"},
+    "plan": BASE | {"endpoints", "bus", "addresses", "loops"},
+    "holding": BASE | {"endpoints"},
+    "sinks": BASE | CHECKS | {"endpoints", "bus", "plan", "holding"},
+    "sources": BASE | CHECKS | {"endpoints", "bus", "plan", "holding", "sinks"},
+    "reloading": LINE - {"node", "reloading"},
     "node": LINE - {"node"},
     "views": BASE | {"settings", "wire", "endpoints", "bus", "node"},
     "rules": BASE | {"settings", "wire", "endpoints", "bus", "node"},

@@ -1,85 +1,38 @@
-"""Routes and nodes: the straight line, and what happens when one end of it fails."""
+"""Nodes: the straight line, and what happens when one end of it fails."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from parts import GENEROUS, Given, Keeping, assert_sums_agree, fired, numbered, numbers, run, running
 from sockets import until
 from structlog.testing import capture_logs
 
-from switchcast import Event, Matcher
-from switchcast.endpoints import EndpointUrl, make_endpoint
-from switchcast.endpoints.memory import MemoryEndpoint
-from switchcast.errors import EndpointDenied, EndpointUnavailable, EventTooLarge, UrlError
-from switchcast.node import Node, Route, Sink, never_resent
-
-GENEROUS = 20.0
+from switchcast import Event
+from switchcast.endpoints import make_endpoint
+from switchcast.errors import EndpointDenied, EndpointUnavailable, EventTooLarge, UrlError, UsageError
+from switchcast.loops import never_resent
+from switchcast.node import Node, Route, Sink, Source
 
 
-def numbered(count: int, first: int = 0) -> list[Event]:
-    return [Event("TRAP", {"Number": str(number)}) for number in range(first, first + count)]
-
-
-class Given(MemoryEndpoint):
-    """A source that yields what it was given, then ends, or fails with ``error``."""
-
-    def __init__(self, *batches: list[Event], error: Exception | None = None, endless: bool = False) -> None:
-        super().__init__(EndpointUrl.parse("memory:given"), role="source")
-        self.given = batches
-        self.error = error
-        self.endless = endless
-
-    async def batches(self) -> AsyncIterator[list[Event]]:
-        for batch in self.given:
-            yield batch
-        if self.error:
-            raise self.error
-        if self.endless:
-            async for batch in super().batches():
-                yield batch
-
-
-class Keeping(MemoryEndpoint):
-    """A sink that keeps what it is sent; ``obstacle`` may raise, or wait, first."""
-
-    def __init__(self, url: str = "memory:kept", obstacle: Callable[[Sequence[Event]], object] | None = None) -> None:
-        super().__init__(EndpointUrl.parse(url), role="sink")
-        self.kept: list[Event] = []
-        self.obstacle = obstacle
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def send(self, events: Sequence[Event]) -> None:
-        await self.gate.wait()
-        if self.obstacle is not None:
-            self.obstacle(events)
-        self.kept += events
-
-
-class AsGroup(Keeping):
-    """A sink whose URL is that of a group."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.url = EndpointUrl.parse("multicast://239.255.42.42:4242")
-
-
-def run(route: Route, drain: float = GENEROUS) -> None:
-    asyncio.run(asyncio.wait_for(route.run(drain), GENEROUS))
+def node_of(source: Given, *sinks: Sink, drain: float = GENEROUS) -> Node:
+    return Node([Route(Source(source), sinks, name="line")], drain=drain)
 
 
 def test_events_go_straight_from_source_to_every_sink() -> None:
-    first, second = Keeping(), Keeping()
-    route = Route(Given(numbered(3), numbered(2, 3)), [Sink(first), Sink(second)])
-    run(route)
+    source, first, second = Given(numbered(3), numbered(2, 3)), Keeping("first"), Keeping("second")
+    node = node_of(source, Sink(first), Sink(second))
+    run(node)
     assert first.kept == second.kept == numbered(5)
-    assert route.counters() == {"received": 5, "unmatched": 0, "withheld": 0, "undrained": 0}
-    assert all(sink.counters()["delivered"] == sink.sent == 5 for sink in route.sinks)
-    assert first.closed
-    assert second.closed
-    assert route.source.closed
+    counts = node.counters()
+    assert counts["sources"]["memory:given"]["received"] == counts["routes"]["line"]["passed"] == 5
+    assert all(outlet.counters()["delivered"] == outlet.sent == 5 for outlet in node.outlets.values())
+    assert [first.closed, second.closed, source.closed] == [True] * 3
+    assert node.states()["sources"]["memory:given"].status == "ended"
 
 
 def test_only_what_matches_and_what_the_policy_lets_pass_goes_on() -> None:
@@ -88,24 +41,57 @@ def test_only_what_matches_and_what_the_policy_lets_pass_goes_on() -> None:
     def even_only(events: list[Event]) -> list[Event]:
         return [event for event in events if int(event.get("Number") or 0) % 2 == 0]
 
-    route = Route(
-        Given([*numbered(6), Event("HEARTBEAT")]), [Sink(sink)], matcher=Matcher("TRAP"), policy=even_only, name="even"
-    )
-    run(route)
-    assert [event["Number"] for event in sink.kept] == ["0", "2", "4"]
-    assert route.counters() == {"received": 7, "unmatched": 1, "withheld": 3, "undrained": 0}
+    source = Source(Given([*numbered(6), Event("HEARTBEAT")]))
+    node = Node([Route(source, [Sink(sink)], bindings="TRAP", policy=even_only, name="even")])
+    run(node)
+    assert numbers(sink.kept) == [0, 2, 4]
+    assert node.counters()["routes"]["even"] == {
+        "refused": 0,
+        "unmatched": 1,
+        "withheld": 3,
+        "faulty": 0,
+        "passed": 3,
+    }
+
+
+def test_a_policy_that_is_at_fault_lets_nothing_pass_and_ends_nothing() -> None:
+    def stumble(_: list[Event]) -> list[Event]:
+        raise KeyError("a header that is not there")
+
+    strict, open_to_all = Keeping("strict"), Keeping("open")
+    source = Source(Given(numbered(3), numbered(3, 3)))
+    node = Node([Route(source, [Sink(strict)], policy=stumble, name="strict"), Route(source, [Sink(open_to_all)])])
+    with capture_logs() as logs:
+        run(node)
+    assert strict.kept == []
+    assert numbers(open_to_all.kept) == list(range(6))
+    assert node.lanes["strict"].faulty == 6
+    assert [entry["event"] for entry in logs] == ["policy_fault"]
 
 
 def test_what_would_go_round_in_circles_is_kept_off_the_group_only() -> None:
     refired = [Event("CUSTOM", {"Event-Subclass": f"multicast::{name}"}) for name in ("event", "peerup", "peerdown")]
-    events = [*refired, Event("LOG"), Event("CUSTOM", {"Event-Subclass": "sofia::register"}), Event("HEARTBEAT")]
-    assert [never_resent(event) for event in events] == [True, True, True, True, False, False]
-    group, elsewhere = AsGroup(), Keeping()
-    route = Route(Given(events), [Sink(group), Sink(elsewhere)])
-    run(route)
-    assert group.kept == events[4:]
+    restored = Event("PRESENCE_IN", {"Multicast": "yes"})
+    sound = [Event("CUSTOM", {"Event-Subclass": "sofia::register"}), Event("HEARTBEAT", {"Multicast": "no"})]
+    events = [*refired, Event("LOG"), restored, *sound]
+    assert [never_resent(event) for event in events] == [True] * 5 + [False] * 2
+    group, elsewhere = Keeping("group"), Keeping("elsewhere")
+    node = node_of(Given(events), Sink(group, hearer="group"), Sink(elsewhere))
+    run(node)
+    assert group.kept == sound
     assert elsewhere.kept == events
-    assert [sink.guarded for sink in route.sinks] == [4, 0]
+    assert [outlet.guarded for outlet in node.outlets.values()] == [5, 0]
+
+
+def test_what_this_node_sent_itself_is_kept_from_the_switch() -> None:
+    ours, theirs = (Event("TRAP", {"Multicast-Sender": sender}) for sender in ("fs1", "fs2"))
+    nobodys = Event("TRAP")
+    switch = Keeping()
+    node = Node([Route(Source(Given([ours, theirs, nobodys])), [Sink(switch, hearer="switch")])], name="fs1")
+    run(node)
+    assert switch.kept == [theirs, nobodys]
+    assert Sink("multicast://239.255.42.42").heard_by == Sink("udp://127.0.0.1").heard_by == "group"
+    assert (Sink("esl://127.0.0.1").heard_by, Sink("file:x.jsonl").heard_by) == ("switch", "other")
 
 
 def test_a_sink_that_is_down_for_a_while_is_told_of_once_and_loses_nothing() -> None:
@@ -115,12 +101,12 @@ def test_a_sink_that_is_down_for_a_while_is_told_of_once_and_loses_nothing() -> 
         for error in failures:
             raise error
 
-    slow, quick = Keeping(obstacle=fail_at_first), Keeping()
-    route = Route(Given(numbered(4)), [Sink(slow), Sink(quick)])
+    slow, quick = Keeping("slow", fail_at_first), Keeping("quick")
+    node = node_of(Given(numbered(4)), Sink(slow), Sink(quick))
     with capture_logs() as logs:
-        run(route)
+        run(node)
     assert slow.kept == quick.kept == numbered(4)
-    assert [sink.outages for sink in route.sinks] == [1, 0]
+    assert [outlet.outages for outlet in node.outlets.values()] == [1, 0]
     assert [entry["event"] for entry in logs] == ["sink_down", "sink_up"]
 
 
@@ -129,49 +115,47 @@ def test_a_sink_that_fails_for_good_stops_no_other(error: Exception) -> None:
     def always(_: object) -> None:
         raise error
 
-    broken, sound = Keeping(obstacle=always), Keeping()
-    route = Route(Given(numbered(10), numbered(10, 10)), [Sink(broken), Sink(sound)])
+    sound = Keeping("sound")
+    node = node_of(Given(numbered(10), numbered(10, 10)), Sink(Keeping("broken", always)), Sink(sound))
     with capture_logs() as logs:
-        run(route)
+        run(node)
     assert sound.kept == numbered(20)
-    assert route.sinks[0].failed is error
-    counters = route.sinks[0].counters()
-    assert counters["offered"] == counters["dropped_failed"]
-    assert counters["sent"] == 0
+    broken = node.outlets["memory:broken"]
+    assert broken.failed is error
+    assert broken.state.status == "failed"
+    assert broken.counters()["offered"] == broken.counters()["dropped_failed"]
+    assert broken.sent == 0
     assert len([entry for entry in logs if entry["event"] == "sink_failed"]) == (0 if error.args == () else 1)
 
 
-def test_a_route_whose_sinks_have_all_failed_ends() -> None:
+def test_a_node_whose_sinks_have_all_failed_ends() -> None:
     def always(_: object) -> None:
         raise EndpointDenied("no")
 
-    route = Route(Given(numbered(1), endless=True), [Sink(Keeping(obstacle=always))])
+    source = Given(numbered(1), endless=True)
     with capture_logs():
-        run(route)
-    assert route.source.closed
+        run(node_of(source, Sink(Keeping("broken", always))))
+    assert source.closed
 
 
 def test_a_route_without_sinks_still_counts() -> None:
-    route = Route(Given(numbered(3)), [])
-    run(route)
-    assert route.received == 3
+    node = node_of(Given(numbered(3)))
+    run(node)
+    assert node.feeds["memory:given"].received == node.lanes["line"].passed == 3
 
 
 def test_a_hanging_sink_loses_only_its_own_events_counted() -> None:
     async def act() -> None:
-        hanging, sound = Keeping(), Keeping()
+        hanging, sound = Keeping("hanging"), Keeping("sound")
         hanging.gate.clear()
-        route = Route(Given(*(numbered(10, 10 * index) for index in range(50))), [Sink(hanging, limit=20), Sink(sound)])
-        running = asyncio.create_task(route.run(drain=0.0))
-        await until(lambda: len(sound.kept) == 500)
-        route.stop()
-        await asyncio.wait_for(running, GENEROUS)
-        counters = route.sinks[0].counters()
+        source = Given(*(numbered(10, 10 * index) for index in range(50)))
+        async with running(node_of(source, Sink(hanging, limit=20), Sink(sound), drain=0.0)) as node:
+            await until(lambda: len(sound.kept) == 500)
+        counters = node.outlets["memory:hanging"].counters()
         assert hanging.kept == []
         assert counters["offered"] == 500
         assert counters["dropped_overflow"] + counters["dropped_undrained"] == 500
-        assert counters["queued"] == 0
-        assert route.undrained == counters["dropped_undrained"] > 0
+        assert node.undrained() == {"memory:hanging": counters["dropped_undrained"]}
 
     asyncio.run(act())
 
@@ -180,14 +164,15 @@ def test_a_sink_that_blocks_holds_the_source_up_instead() -> None:
     async def act() -> None:
         slow = Keeping()
         slow.gate.clear()
-        route = Route(Given(*(numbered(10, 10 * index) for index in range(50))), [Sink(slow, "block", limit=20)])
-        running = asyncio.create_task(route.run())
-        await until(lambda: route.received >= 30)
+        source = Given(*(numbered(10, 10 * index) for index in range(50)))
+        node = node_of(source, Sink(slow, overflow="block", limit=20))
+        task = asyncio.create_task(node.run())
+        await until(lambda: node.feeds and node.feeds["memory:given"].received >= 30)
         for _ in range(50):
             await asyncio.sleep(0)
-        assert route.received <= 50
+        assert node.feeds["memory:given"].received <= 50
         slow.gate.set()
-        await asyncio.wait_for(running, GENEROUS)
+        await asyncio.wait_for(task, GENEROUS)
         assert slow.kept == numbered(500)
 
     asyncio.run(act())
@@ -195,18 +180,18 @@ def test_a_sink_that_blocks_holds_the_source_up_instead() -> None:
 
 def test_stopping_sends_what_is_queued_first() -> None:
     async def act() -> None:
-        slow = Keeping()
+        slow, source = Keeping(), Given(numbered(100), endless=True)
         slow.gate.clear()
-        route = Route(Given(numbered(100), endless=True), [Sink(slow)])
-        running = asyncio.create_task(Node([route], drain=GENEROUS).run())
-        await asyncio.wait_for(route.ready.wait(), GENEROUS)
-        await until(lambda: route.received == 100)
-        route.stop()
-        await until(lambda: route.source.closed)
+        node = node_of(source, Sink(slow))
+        task = asyncio.create_task(node.run())
+        await until(lambda: node.feeds and node.feeds["memory:given"].received == 100)
+        node.stop()
+        await until(lambda: source.closed)
         slow.gate.set()
-        await asyncio.wait_for(running, GENEROUS)
+        await asyncio.wait_for(task, GENEROUS)
         assert slow.kept == numbered(100)
-        assert route.undrained == 0
+        assert node.undrained() == {}
+        assert_sums_agree(node)
 
     asyncio.run(act())
 
@@ -215,35 +200,43 @@ def test_cancelling_counts_what_was_left() -> None:
     async def act() -> None:
         stuck = Keeping()
         stuck.gate.clear()
-        route = Route(Given(numbered(9), endless=True), [Sink(stuck)])
-        running = asyncio.create_task(route.run())
-        await until(lambda: route.received == 9)
-        running.cancel()
+        node = node_of(Given(numbered(9), endless=True), Sink(stuck))
+        task = asyncio.create_task(node.run())
+        await until(lambda: node.feeds and node.feeds["memory:given"].received == 9)
+        task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await running
-        assert route.undrained == 9
+            await task
+        assert node.undrained() == {"memory:kept": 9}
         assert stuck.closed
+        assert_sums_agree(node)
 
     asyncio.run(act())
 
 
 def test_an_error_of_the_source_is_raised_once_what_it_gave_is_sent() -> None:
     sink = Keeping()
-    route = Route(Given(numbered(5), error=EndpointUnavailable("cut off")), [Sink(sink)])
-    with pytest.raises(EndpointUnavailable, match="cut off"):
-        run(route)
+    with pytest.raises(EndpointUnavailable, match="cut off"), capture_logs():
+        run(node_of(Given(numbered(5), error=EndpointUnavailable("cut off")), Sink(sink)))
     assert sink.kept == numbered(5)
 
 
-def test_a_node_runs_its_other_routes_on_when_one_fails() -> None:
+def test_the_other_sources_are_read_to_their_end_when_one_fails() -> None:
     sink = Keeping()
-    failing = Route(Given(error=EndpointUnavailable("gone")), [Sink(Keeping())], name="failing")
-    missing = Route(Given(), [Sink(make_endpoint("file:/no/such/folder/x.jsonl", role="sink"))], name="missing")
-    sound = Route(Given(numbered(5)), [Sink(sink)])
+    failing = Route(Source(Given(error=EndpointUnavailable("gone"), name="failing")), [Sink(Keeping("other"))])
     with capture_logs() as logs, pytest.raises(EndpointUnavailable, match="gone"):
-        asyncio.run(Node([failing, missing, sound]).run())
+        run(Node([failing, Route(Source(Given(numbered(5))), [Sink(sink)])]))
     assert sink.kept == numbered(5)
-    assert sorted(entry["route"] for entry in logs if entry["event"] == "route_failed") == ["failing", "missing"]
+    assert [entry["event"] for entry in logs] == ["source_failed"]
+
+
+def test_what_cannot_be_opened_is_an_error_at_once() -> None:
+    source, before = Given(numbered(5)), Keeping()
+    missing = Sink(make_endpoint("file:/no/such/folder/x.jsonl", role="sink"))
+    with pytest.raises(EndpointUnavailable, match="no such file"):
+        run(node_of(source, Sink(before), missing))
+    assert source.closed
+    assert before.closed
+    assert before.kept == []
 
 
 def test_events_that_are_too_large_are_counted_and_the_rest_sent() -> None:
@@ -255,11 +248,12 @@ def test_events_that_are_too_large_are_counted_and_the_rest_sent() -> None:
             raise EventTooLarge("too large", 70_050, 65_507)
 
     sink = Keeping(obstacle=refuse_large)
-    route = Route(Given([*numbered(2), large, *numbered(2, 2)]), [Sink(sink)])
+    node = node_of(Given([*numbered(2), large, *numbered(2, 2)]), Sink(sink))
     with capture_logs() as logs:
-        run(route)
+        run(node)
     assert sink.kept == numbered(4)
-    assert (route.sinks[0].sent, route.sinks[0].too_large, route.sinks[0].counters()["dropped_failed"]) == (4, 1, 1)
+    outlet = node.outlets["memory:kept"]
+    assert (outlet.sent, outlet.too_large, outlet.counters()["dropped_failed"]) == (4, 1, 1)
     assert [entry["event"] for entry in logs] == ["event_too_large"]
 
 
@@ -269,8 +263,60 @@ def test_a_sink_that_fails_at_closing_has_failed() -> None:
             await super().close()
             raise EndpointUnavailable("no space left")
 
-    route = Route(Given(numbered(1)), [Sink(Unfinished()), Sink(Keeping())])
+    node = node_of(Given(numbered(1)), Sink(Unfinished("unfinished")), Sink(Keeping()))
     with capture_logs() as logs:
-        run(route)
-    assert isinstance(route.sinks[0].failed, EndpointUnavailable)
+        run(node)
+    assert isinstance(node.outlets["memory:unfinished"].failed, EndpointUnavailable)
     assert [entry["event"] for entry in logs] == ["sink_failed"]
+
+
+def test_parts_that_do_not_fit_together_are_refused() -> None:
+    with pytest.raises(UsageError, match="two different sinks are called 'archive'"):
+        Node([Route(Source("memory:a"), [Sink("memory:x", name="archive"), Sink("memory:y", name="archive")])])
+    with pytest.raises(UsageError, match="no address and no network"):
+        Node([Route(Source("memory:a"), [], allow=["192.0.2.300"])])
+    with pytest.raises(UsageError, match="column"):
+        Node([Route(Source("memory:a"), [], where="name ==")])
+
+
+BATCHES = st.lists(
+    st.lists(
+        st.builds(
+            lambda core, sequence, name, host: fired(core, sequence, name=name, source=host and f"{host}:4242"),
+            st.integers(0, 2),
+            st.integers(1, 40),
+            st.sampled_from(["TRAP", "HEARTBEAT", "LOG", "MESSAGE"]),
+            st.sampled_from([None, "192.0.2.1", "192.0.2.77", "198.51.100.1", "[2001:db8::1]"]),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    max_size=10,
+)
+ALLOW = st.sampled_from([(), ("192.0.2.1",), ("192.0.2.0/24", "2001:db8::/32")])
+
+
+@given(batches=BATCHES, allow=st.tuples(ALLOW, ALLOW), deduplicate=st.booleans(), limit=st.integers(1, 20))
+def test_whatever_comes_every_event_is_accounted_for(
+    batches: list[list[Event]], allow: tuple[tuple[str, ...], tuple[str, ...]], deduplicate: bool, limit: int
+) -> None:
+    source = Source(Given(*batches))
+    group = Sink(Keeping("group"), hearer="group", limit=limit, gaps=False)
+    both, one = Keeping("both"), Keeping("one")
+    routes = [
+        Route(source, [group, Sink(both)], bindings="TRAP LOG", allow=allow[0], deduplicate=deduplicate, name="first"),
+        Route(source, [Sink(both), Sink(one)], where='h["Number"] != "7"', allow=allow[1], name="second"),
+    ]
+    node = Node(routes)
+    with capture_logs():
+        run(node)
+    feed, first, second = node.feeds["memory:given"], node.lanes["first"], node.lanes["second"]
+    assert feed.received == sum(len(batch) for batch in batches) == feed.refused + feed.duplicates + feed.passed
+    for lane in (first, second):
+        assert feed.passed == lane.refused + lane.unmatched + lane.withheld + lane.faulty + lane.passed
+    assert node.outlets["memory:both"].queue.offered == first.passed + second.passed == len(both.kept)
+    assert node.outlets["memory:group"].queue.offered == first.passed
+    assert len(one.kept) == second.passed
+    if deduplicate:
+        pairs = [(event.core_uuid, event.sequence) for event in one.kept]
+        assert len(pairs) == len(set(pairs))

@@ -1,290 +1,305 @@
-"""The straight line that an event goes: source, match, policy, bus, sinks.
+"""The straight line that an event goes, from a source to its sinks.
 
 ::
 
-    source -> match -> policy -> bus -+-> queue -> guard -> sink
-                                      +-> queue -> guard -> sink
+    Feed                                   Lane, one a route                Outlet, one a sink
+    source ─> allowed ─> duplicates ─┬─> allowed ─> matcher ─> policy ─┬─> queue ─> loop guard ─> sink
+              addresses              ├─> ...                           └─> queue ─> ...
+                                     └─> taps
 
-A ``Route`` is one such line, and a ``Node`` runs several. What goes wrong with one sink stays there: it is counted,
-told once for each outage, and tried again, while its own queue fills and drops what it must. Where events are lost, a
-counter says how many and why.
+``Node._carry`` is that line, for a batch at a time; what stands in front of it is in ``sources.py``, what comes behind
+it in ``sinks.py``. Between the two stand queues, one for each sink, so that a sink which is slow, hanging or dead loses
+only its own events, and holds nobody up unless its queue was told to ``block``.
 
-The guard is the stock module's own, against events that go round in circles: what a switch has re-fired from the group,
-what it says about its peers, and LOG events are never sent to a group again. It stands in front of the sinks that
-other switches listen to, not at the source: an archive or a terminal may well want them.
+A node is given a plan (``plan.py``) and can be given another while it runs (``reloading.py``). Whoever wants to look
+on, as rules and peers do, taps it: a tap sees what every source gave, after the checks of address and duplicates and
+before any route. Where events are lost, a counter says how many and why, and a gap record says so in the stream.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final, Literal
 
 import structlog
 
-from switchcast._native import TRAILER, Event, Matcher
-from switchcast.bus import QUEUE_EVENTS, Bus, Overflow, Subscription
-from switchcast.endpoints import Endpoint
-from switchcast.errors import EndpointClosed, EndpointDenied, EventTooLarge, SwitchcastError, UsageError
+from switchcast._native import Event
+from switchcast.bus import QUEUE_EVENTS, Bus, Overflow, Subscription, deliver
+from switchcast.duplicates import Duplicates
+from switchcast.errors import SwitchcastError, UsageError
+from switchcast.plan import Plan, Policy, Route, Sink, Source, matcher_for, unchanged
+from switchcast.reloading import Parts, lead, make_parts, replace_parts
+from switchcast.sinks import Outlet
+from switchcast.sources import Feed, Lane
+from switchcast.state import State
 
-__all__ = ["NEVER_RESENT", "Node", "Policy", "Route", "Sink", "never_resent", "unchanged"]
+__all__ = ["Node", "Plan", "Policy", "Route", "Sink", "Source", "unchanged"]
 
-Policy = Callable[[list[Event]], list[Event]]
-"""What may pass, and as what: takes a batch and gives back those that may go on, changed or not."""
-
-NEVER_RESENT: Final = frozenset({"multicast::event", "multicast::peerup", "multicast::peerdown"})
-"""Subclasses of CUSTOM that the stock module never sends, next to LOG events."""
-_GUARDED_SCHEMES: Final = frozenset({"multicast", "udp"})
-_FIRST_RETRY: Final = 0.1
-_LAST_RETRY: Final = 5.0
+LOSS_SECONDS: Final = 1.0
+"""Between two looks at what receivers have lost: a gap record a second, for each source and reason, at most."""
 
 log = structlog.get_logger("switchcast")
 
 
-def unchanged(events: list[Event]) -> list[Event]:
-    """The policy that lets everything pass as it is."""
-    return events
-
-
-def never_resent(event: Event) -> bool:
-    """Whether the stock module would keep this event off the group."""
-    name = event.name
-    return name == "LOG" or (name == "CUSTOM" and event.subclass in NEVER_RESENT)
-
-
-@dataclass(eq=False)
-class Sink:
-    """One end of a route: an endpoint, the queue in front of it, and how it fares.
-
-    ``failed`` is the error that ended it for good: one that trying again cannot mend. ``outages`` counts how often it
-    could not take events and was tried again.
-    """
-
-    endpoint: Endpoint
-    overflow: Overflow = "drop-oldest"
-    limit: int = QUEUE_EVENTS
-    sent: int = 0
-    guarded: int = 0
-    too_large: int = 0
-    outages: int = 0
-    failed: Exception | None = None
-    queue: Subscription | None = None
-
-    @property
-    def name(self) -> str:
-        """The endpoint's URL, secrets masked."""
-        return str(self.endpoint.url)
-
-    @property
-    def reader_gone(self) -> bool:
-        """Whether it failed because whoever read what it wrote has gone, as ``head`` does: no fault of anyone's."""
-        return self.failed is not None and _broken_pipe(self.failed)
-
-    def counters(self) -> dict[str, int]:
-        """``sent``, ``guarded``, ``too_large``, ``outages``, and the queue's own."""
-        counts = {"sent": self.sent, "guarded": self.guarded, "too_large": self.too_large, "outages": self.outages}
-        return counts | (self.queue.counters() if self.queue else {})
-
-    @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
-        """Open the endpoint, and close it at the end. What fails at closing has failed for good."""
-        try:
-            await self.endpoint.open_sink()
-            yield
-        finally:
-            try:
-                await self.endpoint.close()
-            except (SwitchcastError, OSError) as error:
-                if self.failed is None:
-                    self.failed = error
-                    log.error("sink_failed", sink=self.name, error=str(error))  # noqa: TRY400 - not our code's
-
-    async def run(self, queue: Subscription) -> None:
-        """Send what ``queue`` holds until it ends."""
-        self.queue = queue
-        guarded = self.endpoint.url.scheme in _GUARDED_SCHEMES
-        while batch := await queue.take():
-            passing = [event for event in batch if not never_resent(event)] if guarded else batch
-            self.guarded += len(batch) - len(passing)
-            try:
-                lost = await self._send(passing)
-            except (SwitchcastError, OSError) as error:
-                self._give_up(queue, error)
-                return
-            except Exception as error:  # a fault of ours in one sink must not end the others
-                log.exception("sink_fault", sink=self.name)
-                self._give_up(queue, error)
-                return
-            self.sent += len(passing) - lost
-            queue.settle(failed=lost)
-
-    async def _send(self, events: Sequence[Event]) -> int:
-        """Send ``events``, however long that takes; how many of them can never be sent."""
-        wait, down = _FIRST_RETRY, False
-        while events:
-            try:
-                await self.endpoint.send(events)
-                break
-            except EventTooLarge as error:  # raised once everything that does fit has been sent
-                too_large = max(1, sum(len(event.to_plain()) + len(TRAILER) > error.limit for event in events))
-                self.too_large += too_large
-                log.warning("event_too_large", sink=self.name, error=str(error))
-                return too_large
-            except (SwitchcastError, OSError) as error:
-                if _for_good(error):
-                    raise
-                if not down:
-                    down = True
-                    self.outages += 1
-                    log.warning("sink_down", sink=self.name, error=str(error))
-                await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
-                wait = min(wait * 2, _LAST_RETRY)
-        if down:
-            log.warning("sink_up", sink=self.name)
-        return 0
-
-    def _give_up(self, queue: Subscription, error: Exception) -> None:
-        self.failed = error
-        lost = queue.close("failed")
-        if self.reader_gone:
-            return
-        log.error("sink_failed", sink=self.name, error=str(error), events_lost=lost)
-
-
-@dataclass(eq=False)
-class Route:
-    """One source, what may pass, and the sinks it goes to.
-
-    A source that was made with a matcher has matched before Python sees an event; ``matcher`` here is for one that
-    several routes share. ``ready`` is set when both ends are open.
-    """
-
-    source: Endpoint
-    sinks: Sequence[Sink]
-    matcher: Matcher | None = None
-    policy: Policy = unchanged
-    name: str = ""
-    received: int = 0
-    unmatched: int = 0
-    withheld: int = 0
-    undrained: int = 0
-    failed: Exception | None = None
-    ready: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
-    _stopping: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
-
-    def counters(self) -> dict[str, int]:
-        """``received``, ``unmatched``, ``withheld`` by the policy, and ``undrained`` after the end."""
-        return {
-            "received": self.received,
-            "unmatched": self.unmatched,
-            "withheld": self.withheld,
-            "undrained": self.undrained,
-        }
-
-    async def run(self, drain: float = 5.0) -> None:
-        """Carry events until the source has ended and its last event is sent, or ``stop``, or no sink is left.
-
-        After ``stop`` the queues have ``drain`` seconds. An error of the source is raised when they are empty.
-        """
-        bus = Bus()
-        async with contextlib.AsyncExitStack() as opened, asyncio.TaskGroup() as tasks:
-            for sink in self.sinks:
-                await opened.enter_async_context(sink.opened())
-            await opened.enter_async_context(self.source)
-            await self.source.open_source()  # for one that has no role, and so is not open yet
-            sinks = [
-                tasks.create_task(sink.run(bus.subscribe(sink.name, limit=sink.limit, overflow=sink.overflow)))
-                for sink in self.sinks
-            ]
-            line = tasks.create_task(self._carry(bus))
-            self.ready.set()
-            halts = [tasks.create_task(self._stopping.wait())]
-            if sinks:
-                halts.append(tasks.create_task(_all_done(sinks)))
-            try:
-                await asyncio.wait([line, *halts], return_when=asyncio.FIRST_COMPLETED)
-                await self.source.close()
-                await asyncio.wait([line], timeout=drain)
-            finally:
-                self.undrained = await bus.close()
-                for task in [line, *halts, *sinks]:
-                    task.cancel()
-        if self.failed:
-            raise self.failed
-
-    def stop(self) -> None:
-        """End the route soon: the source is closed, and what is queued is sent within the drain limit."""
-        self._stopping.set()
-
-    async def _carry(self, bus: Bus) -> None:
-        """The line itself."""
-        try:
-            async for received in self.source.batches():
-                self.received += len(received)
-                matched = received if self.matcher is None else self.matcher.select(received)
-                passed = self.policy(matched)
-                self.unmatched += len(received) - len(matched)
-                self.withheld += len(matched) - len(passed)
-                if passed:
-                    await bus.publish(passed)
-        except Exception as error:  # noqa: BLE001 - raised again by run, once what came before it is sent
-            self.failed = error
-        await bus.drained()
-
-
 class Node:
-    """Several routes, run side by side: one that ends or fails leaves the others running."""
+    """Runs a plan.
 
-    def __init__(self, routes: Sequence[Route], *, drain: float = 5.0) -> None:
-        self.routes = tuple(routes)
+    ``name`` is this host's name: ``node`` in conditions, and the sender whose events are not sent back to a switch. A
+    ``patient`` node runs until it is stopped: a source or sink that is not there is tried again and again, and one that
+    fails for good is the only one to go. Otherwise an error at opening is raised at once, and the node ends when its
+    sources have ended and what they gave is sent. ``drain`` is how many seconds that may take after ``stop``.
+    """
+
+    def __init__(
+        self,
+        routes: Iterable[Route] = (),
+        *,
+        sinks: Iterable[Sink] = (),
+        name: str = "",
+        drain: float = 5.0,
+        patient: bool = False,
+    ) -> None:
+        """Raises ``UsageError`` where the routes do not fit together or cannot be meant."""
+        self.name = name
         self.drain = drain
+        self.patient = patient
+        self.plan = Plan(routes, sinks, node=name)
+        self.parts = Parts()
+        self.injected = 0
+        self.ready = asyncio.Event()
+        self.seen = Duplicates()
+        self.taps = Bus()
+        self._changing = asyncio.Lock()
+        self._stopped = asyncio.Event()
+        self._asked_anew = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @property
+    def feeds(self) -> dict[str, Feed]:
+        """The running sources by name."""
+        return self.parts.feeds
+
+    @property
+    def lanes(self) -> dict[str, Lane]:
+        """The running routes by name."""
+        return self.parts.lanes
+
+    @property
+    def outlets(self) -> dict[str, Outlet]:
+        """The running sinks by name."""
+        return self.parts.outlets
+
+    async def _carry(self, feed: Feed, received: list[Event]) -> None:
+        """The line itself."""
+        fresh = feed.admit(received)
+        if not fresh:
+            return
+        shares = self.taps.shares(fresh)
+        for lane in feed.lanes:
+            passed = lane.take(fresh, matched=feed.matched)
+            shares += [(outlet.queue, passed) for outlet in lane.outlets]
+        await deliver(shares)
 
     async def run(self) -> None:
-        """Run until every route has ended. Cancelling it drops what is queued; ``stop`` sends that first.
+        """Run until ``stop``, or, when not patient, until the sources have ended and what they gave is sent.
 
-        When routes failed, the first error is raised after the rest have ended.
+        Cancelling it drops what is queued. Raises, when not patient, the first error of a source at the end.
         """
-        results = await asyncio.gather(*(self._run(route) for route in self.routes), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        self.parts = make_parts(self, self.plan)
+        for feed in self.feeds.values():
+            lead(self, self.plan, self.parts, feed)
+        try:
+            if not self.patient:
+                await self.parts.open()
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                async with self._running(tasks):
+                    await self._work(tasks)
+                    await self._come_to_an_end()
+        finally:
+            self._tasks = None
+            await self.parts.let_go()
+        for feed in self.feeds.values():
+            if feed.failed is not None and not self.patient:
+                raise feed.failed
 
     def stop(self) -> None:
-        """End every route soon, each draining its queues within the limit."""
-        for route in self.routes:
-            route.stop()
+        """End the node soon: its sources are closed, and what is queued is sent within the drain limit."""
+        self._stopped.set()
 
-    async def _run(self, route: Route) -> None:
-        name = route.name or str(route.source.url)
+    def tap(
+        self,
+        name: str,
+        bindings: str = "all",
+        *,
+        limit: int = QUEUE_EVENTS,
+        overflow: Overflow = "drop-oldest",
+        where: str | None = None,
+    ) -> Subscription:
+        """Look on: a queue of what every source gives from now on, and of what is injected.
+
+        It is told in-band of what it lost; of what others lost, if its bindings take ``CUSTOM switchcast::gap``. A
+        source that nobody had asked for these events is asked now, which takes a moment. ``close`` ends it.
+        """
+        matcher = matcher_for(bindings, where, self.name)
+        tap = self.taps.subscribe(name, limit=limit, overflow=overflow, matcher=matcher, tells_gaps=True)
+        self._asked_anew.set()
+        return tap
+
+    async def inject(self, events: Sequence[Event], to: Sequence[str] = ()) -> None:
+        """Put events of our own on the taps and into the queues of the sinks named ``to``.
+
+        Raises ``UsageError`` for a sink that there is not.
+        """
+        for name in to:
+            if name not in self.outlets:
+                raise UsageError(f"there is no sink {name!r}; there are {', '.join(self.outlets) or 'none'}")
+        self.injected += len(events)
+        own = list(events)
+        await deliver([*self.taps.shares(own), *((self.outlets[name].queue, own) for name in to)])
+
+    async def reload(self, routes: Iterable[Route], *, sinks: Iterable[Sink] = ()) -> None:
+        """Go over to another plan. What is equal in both runs on; not one event of it is lost.
+
+        Raises ``UsageError``, ``EndpointDenied`` or, when not patient, ``EndpointUnavailable`` where the new plan
+        cannot be run; then nothing has changed.
+        """
+        await self._change(Plan(routes, sinks, node=self.name))
+
+    async def _change(self, plan: Plan) -> None:
+        async with self._changing:
+            if self._tasks is not None and not self._stopped.is_set():
+                await replace_parts(self, plan)
+            self.plan = plan
+
+    def counters(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Counts by kind (``sources``, ``routes``, ``sinks``, ``taps``, ``node``), name and counter.
+
+        What an endpoint itself counts is under ``sources`` and ``sinks`` with ``endpoint_`` in front.
+        """
+
+        def whole(part: Feed | Outlet) -> dict[str, int]:
+            own = {f"endpoint_{name}": count for name, count in part.endpoint.counters().items()}
+            return part.counters() | own
+
+        return {
+            "sources": {name: whole(feed) for name, feed in self.feeds.items()},
+            "routes": {name: lane.counters() for name, lane in self.lanes.items()},
+            "sinks": {name: whole(outlet) for name, outlet in self.outlets.items()},
+            "taps": {tap.name: tap.counters() for tap in self.taps.subscriptions},
+            "node": {self.name: {"injected": self.injected, "deduplicated_cores": len(self.seen)}},
+        }
+
+    def states(self) -> dict[str, dict[str, State]]:
+        """How each part fares, by kind (``sources``, ``sinks``) and name."""
+        return {
+            "sources": {name: feed.state for name, feed in self.feeds.items()},
+            "sinks": {name: outlet.state for name, outlet in self.outlets.items()},
+        }
+
+    def undrained(self) -> dict[str, int]:
+        """After the end: how many events each sink could not send any more, where there were some."""
+        return {name: outlet.undrained for name, outlet in self.outlets.items() if outlet.undrained}
+
+    def start(self, part: Feed | Outlet) -> None:
+        """Let a part run."""
+        if self._tasks is None:
+            raise RuntimeError("the node does not run")
+        work = part.run(self._carry) if isinstance(part, Feed) else part.run()
+        part.task = self._tasks.create_task(work, name=f"{type(part).__name__.lower()} {part.name}")
+
+    def tell(self, record: Event) -> None:
+        """Give a gap record to those who look on."""
+        for tap, events in self.taps.shares([record]):
+            if events:
+                tap.offer(events)
+
+    @contextlib.asynccontextmanager
+    async def _running(self, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
+        """Start everything; at the end, however that comes, count what is left and stop the rest."""
+        self._asked_anew.clear()
+        for part in self.parts.all():
+            self.start(part)
+        beside = [tasks.create_task(self._watch_losses()), tasks.create_task(self._ask_anew())]
+        self.ready.set()
         try:
-            await route.run(self.drain)
-        except Exception as error:  # noqa: BLE001 - raised again, out of its group
-            cause = _first(error)
-            log.error("route_failed", route=name, error=str(cause))  # noqa: TRY400 - what failed is not our code
-            raise cause from None
-        if route.undrained:
-            log.warning("route_undrained", route=name, events_lost=route.undrained)
+            yield
+        finally:
+            for outlet in self.outlets.values():
+                outlet.abandon()
+            for tap in self.taps.subscriptions:
+                tap.close("undrained")
+            for task in beside:
+                task.cancel()
+            for part in self.parts.all():
+                if part.task is not None:
+                    part.task.cancel()
+
+    async def _work(self, tasks: asyncio.TaskGroup) -> None:
+        """Wait for the end of it all."""
+        ends: list[asyncio.Task[Literal[True]]] = [tasks.create_task(self._stopped.wait())]
+        if not self.patient:
+            ends.append(tasks.create_task(self._all_sent()))
+            if self.outlets:
+                ends.append(tasks.create_task(_all_done(self.outlets.values())))
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+
+    async def _all_sent(self) -> Literal[True]:
+        """Wait until every source has ended and every queue is empty."""
+        await _all_done(self.feeds.values())
+        for outlet in self.outlets.values():
+            await outlet.queue.drained()
+        return True
+
+    async def _come_to_an_end(self) -> None:
+        """Close the sources, and give the sinks what time there is to send what is queued."""
+        async with self._changing:
+            clock = asyncio.get_running_loop().time
+            end = clock() + self.drain
+            for feed in self.feeds.values():
+                await feed.stop()
+            await _all_done(self.feeds.values(), self.drain)
+            self._look_at_losses()
+            await self.taps.close(self.drain / 2)  # what those who look on still have to say goes to the sinks
+            left = max(end - clock(), 0.0)
+            await asyncio.gather(*(outlet.finish(left) for outlet in self.outlets.values()))
+            await _all_done(self.feeds.values(), self.drain)
+
+    async def _watch_losses(self) -> None:
+        while True:
+            await asyncio.sleep(LOSS_SECONDS)
+            self._look_at_losses()
+
+    def _look_at_losses(self) -> None:
+        """Tell in-band what the receivers have lost since the last look."""
+        for feed in self.feeds.values():
+            for gap in feed.losses.look(feed.endpoint.counters()):
+                record = gap.event()
+                self.tell(record)
+                for outlet in {outlet.name: outlet for lane in feed.lanes for outlet in lane.outlets}.values():
+                    if outlet.sink.tells_gaps:
+                        outlet.queue.offer([record])
+
+    async def _ask_anew(self) -> None:
+        """Ask the sources for what new taps want."""
+        while True:
+            await self._asked_anew.wait()
+            self._asked_anew.clear()
+            try:
+                await self._change(self.plan)
+            except (SwitchcastError, OSError) as error:
+                log.error("tap_not_asked_for", error=str(error))  # noqa: TRY400 - what failed is not our code
 
 
-def _broken_pipe(error: BaseException) -> bool:
-    return isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError)
-
-
-def _for_good(error: Exception) -> bool:
-    """Whether trying again cannot mend it."""
-    return isinstance(error, UsageError | EndpointDenied | EndpointClosed) or _broken_pipe(error)
-
-
-async def _all_done(tasks: Sequence[asyncio.Task[None]]) -> Literal[True]:
-    await asyncio.wait(tasks)
+async def _all_done(parts: Iterable[Feed | Outlet], limit: float | None = None) -> Literal[True]:
+    """Wait until none of ``parts`` runs any more, at most ``limit`` seconds."""
+    tasks = [part.task for part in parts if part.task is not None]
+    if tasks:
+        await asyncio.wait(tasks, timeout=limit)
     return True
-
-
-def _first(error: Exception) -> Exception:
-    """The error itself, or the first one in a group."""
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -27,7 +27,7 @@ from switchcast.app.cli.demo_view import DemoView, Lane
 from switchcast.app.cli.options import port_of, seconds
 from switchcast.app.cli.running import run, run_until
 from switchcast.endpoints import Endpoint, make_endpoint
-from switchcast.node import Node, Route, Sink
+from switchcast.node import Node, Route, Sink, Source
 
 __all__ = ["demo"]
 
@@ -73,7 +73,7 @@ class _Demo:
         self._census = Census()
         self._lanes = [Lane(switch.name, switch.core_uuid) for switch in self._cluster.switches]
         self._by_core = {lane.core_uuid: lane for lane in self._lanes}
-        self._routes: list[Route] = []
+        self._node = Node()
         self._view = DemoView(str(self._listener.url), self._lanes, self._census)
         self._console = Console(highlight=False, markup=False, emoji=False)
 
@@ -81,16 +81,14 @@ class _Demo:
         async with make_endpoint(self._url, role="sink"):
             pass  # a group that cannot be sent to is told of once, not by each node
         async with self._cluster, self._listener:
-            self._routes = [
+            self._node = Node(
                 Route(
-                    make_endpoint(f"esl://127.0.0.1:{server.port}", role="source"),
-                    [Sink(make_endpoint(self._url, role="sink"))],
-                    name=server.switch.name,
+                    Source(f"esl://127.0.0.1:{server.port}", name=server.switch.name),
+                    [Sink(self._url, name=f"group of {server.switch.name}")],
                 )
                 for server in self._cluster.servers
-            ]
-            node = Node(self._routes)
-            running = asyncio.create_task(node.run())
+            )
+            running = asyncio.create_task(self._node.run())
             listening = asyncio.create_task(self._listen())
             try:
                 await self._connected(running)
@@ -99,7 +97,7 @@ class _Demo:
                     await self._settle()
                     self._tally(live)
             finally:
-                node.stop()
+                self._node.stop()
                 await running
                 listening.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -110,14 +108,13 @@ class _Demo:
 
     async def _connected(self, running: asyncio.Task[None]) -> None:
         """Wait until every node hears its switch, or one has failed."""
-        for route in self._routes:
-            ready = asyncio.create_task(route.ready.wait())
-            try:
-                await asyncio.wait([ready, running], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                ready.cancel()
-            if running.done():
-                await running
+        ready = asyncio.create_task(self._node.ready.wait())
+        try:
+            await asyncio.wait([ready, running], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+        if running.done():
+            await running
 
     async def _play(self, live: Live | None, running: asyncio.Task[None], listening: asyncio.Task[None]) -> None:
         """Let the switches fire, and show what arrives, until cancelled."""
@@ -164,9 +161,9 @@ class _Demo:
             await asyncio.sleep(0.02)
 
     def _tally(self, live: Live | None) -> None:
-        for lane, route in zip(self._lanes, self._routes, strict=True):
+        for lane, outlet in zip(self._lanes, self._node.outlets.values(), strict=True):
             lane.fired = self._cluster.fired[lane.name]
-            lane.sent = route.sinks[0].sent
+            lane.sent = outlet.sent
         fresh = self._view.tick(time.monotonic())
         if fresh and live is None and not self._console.is_terminal:
             print(self._view.line(), flush=True)

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Column
 from rich.text import Text
 
+from switchcast import plan
 from switchcast._native import Event
 from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds
@@ -22,7 +23,8 @@ from switchcast.app.cli.running import BROKEN_PIPE, close_quietly, run, run_unti
 from switchcast.bus import OVERFLOWS, Overflow
 from switchcast.endpoints import Endpoint, make_endpoint
 from switchcast.errors import UsageError
-from switchcast.node import Route, Sink
+from switchcast.node import Node, Policy, Route, Sink, unchanged
+from switchcast.sinks import Outlet
 
 __all__ = ["FirstEvents", "pipe"]
 
@@ -57,10 +59,10 @@ def pipe(
     limit = seconds(for_)
     come_from = make_endpoint(source, matcher=matcher_of(bindings, where), role="source")
     chosen = _overflow(overflow, come_from)
-    go_to = [Sink(make_endpoint(url, role="sink"), chosen) for url in sinks]
+    go_to = [Sink(make_endpoint(url, role="sink"), overflow=chosen) for url in sinks]
     if [sink.name for sink in go_to].count("-") > 1:
         raise UsageError("there is only one standard output; give - once")
-    run(_Pipe(Route(come_from, go_to), count).run(limit))
+    run(_Pipe(come_from, go_to, count).run(limit))
 
 
 def _overflow(text: str | None, source: Endpoint) -> Overflow:
@@ -90,10 +92,10 @@ class FirstEvents:
 class _Pipe:
     """One route, with a display while it runs and a summary when it has run."""
 
-    def __init__(self, route: Route, count: int | None) -> None:
-        self._route = route
-        if count is not None:
-            route.policy = FirstEvents(count, route.stop)
+    def __init__(self, source: Endpoint, sinks: list[Sink], count: int | None) -> None:
+        self._source = source
+        policy: Policy = unchanged if count is None else FirstEvents(count, self._enough)
+        self._node = Node([Route(plan.Source(source), sinks, policy=policy)])
         self._began = time.monotonic()
         self._console = error_console()
 
@@ -101,29 +103,36 @@ class _Pipe:
         try:
             showing = asyncio.create_task(self._show()) if sys.stderr.isatty() else None
             try:
-                code = await run_until(self._route.run(), limit=limit, halt=self._route.stop)
+                code = await run_until(self._node.run(), limit=limit, halt=self._node.stop)
             finally:
                 if showing is not None:
                     showing.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await showing
         finally:
-            if self._route.ready.is_set():
+            if self._node.ready.is_set():
                 self._sum_up()
-        if any(sink.reader_gone for sink in self._route.sinks):
+        if any(outlet.reader_gone for outlet in self._node.outlets.values()):
             close_quietly()
             return code or BROKEN_PIPE
-        return code or int(any(sink.failed for sink in self._route.sinks))
+        return code or int(any(outlet.failed for outlet in self._node.outlets.values()))
+
+    @property
+    def _received(self) -> int:
+        return sum(feed.received for feed in self._node.feeds.values())
+
+    def _enough(self) -> None:
+        self._node.stop()
 
     async def _show(self) -> None:
         """A bar where the source has an end, a rate where it has none."""
-        progress: Callable[[], tuple[int, int | None]] = getattr(self._route.source, "progress", lambda: (0, None))
+        progress: Callable[[], tuple[int, int | None]] = getattr(self._source, "progress", lambda: (0, None))
         columns: tuple[ProgressColumn, ...] = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
             _Rate(Column(no_wrap=True)),
         )
-        if self._route.source.url.scheme == "file":
+        if self._source.url.scheme == "file":
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(20),
@@ -132,35 +141,33 @@ class _Pipe:
             )
             columns = (*columns, TimeRemainingColumn())
         with Progress(*columns, console=self._console, transient=True, refresh_per_second=8) as bar:
-            task = bar.add_task(str(self._route.source.url), total=None, events=0)
+            task = bar.add_task(str(self._source.url), total=None, events=0)
             while True:
                 done, total = progress()
-                bar.update(task, completed=done, total=total, events=self._route.received)
+                bar.update(task, completed=done, total=total, events=self._received)
                 await asyncio.sleep(0.125)
 
     def _sum_up(self) -> None:
         passed = max(time.monotonic() - self._began, 1e-6)
-        route = self._route
-        lines = [
-            f"{how_many(route.received)} from {route.source.url} in {passed:.1f} s ({route.received / passed:,.0f}/s)"
-        ]
-        lines += [f"  {phrase}" for phrase in describe(losses(route.source.counters()))]
-        for sink in route.sinks:
-            lines.append(f"{sink.sent:,} to {sink.name}")
-            lines += [f"  {phrase}" for phrase in describe(_lost_at(sink))]
-            if sink.failed is not None and not sink.reader_gone:
-                lines.append(f"  failed: {sink.failed}")
+        received = self._received
+        lines = [f"{how_many(received)} from {self._source.url} in {passed:.1f} s ({received / passed:,.0f}/s)"]
+        lines += [f"  {phrase}" for phrase in describe(losses(self._source.counters()))]
+        for outlet in self._node.outlets.values():
+            lines.append(f"{outlet.sent:,} to {outlet.name}")
+            lines += [f"  {phrase}" for phrase in describe(_lost_at(outlet))]
+            if outlet.failed is not None and not outlet.reader_gone:
+                lines.append(f"  failed: {outlet.failed}")
         for line in lines:
             self._console.print(Text(line, style="dim" if not line.startswith("  ") else "yellow"))
 
 
-def _lost_at(sink: Sink) -> dict[str, int]:
+def _lost_at(outlet: Outlet) -> dict[str, int]:
     """What did not get out of this sink, by reason."""
-    counters: dict[str, int] = losses(sink.counters())
-    for name, lost in losses(sink.endpoint.counters()).items():
+    counters: dict[str, int] = losses(outlet.counters())
+    for name, lost in losses(outlet.endpoint.counters()).items():
         counters[name] = max(counters.get(name, 0), lost)
-    if sink.guarded:
-        counters["guarded"] = sink.guarded
+    if outlet.guarded:
+        counters["guarded"] = outlet.guarded
     return counters
 
 

@@ -14,7 +14,7 @@ from switchcast.app.cli.options import port_of, seconds
 from switchcast.app.cli.running import BROKEN_PIPE, close_quietly, run, run_until
 from switchcast.endpoints import make_endpoint
 from switchcast.errors import UsageError
-from switchcast.node import Route, Sink
+from switchcast.node import Node, Route, Sink, Source
 
 __all__ = ["simulate"]
 
@@ -54,7 +54,7 @@ def simulate(
         port_of(event_socket, "--event-socket")
         port_of(event_socket + nodes - 1, f"--event-socket {event_socket} with {nodes} switches needs port")
     urls = to or ([] if event_socket is not None else ["-"])
-    sinks = [Sink(make_endpoint(each, role="sink"), "block") for each in urls]
+    sinks = [Sink(make_endpoint(each, role="sink"), overflow="block") for each in urls]
     if [sink.name for sink in sinks].count("-") > 1:
         raise UsageError("there is only one standard output; give - once")
     run(_Simulation(url, sinks, host, event_socket).run())
@@ -83,11 +83,11 @@ class _Simulation:
 
         self._cluster = LiveCluster(url, host=host, port=port or 0)
         self._serving = port is not None
-        self._route = Route(self._cluster.source, sinks, policy=self._publish)
+        self._node = Node([Route(Source(self._cluster.source), sinks, policy=self._publish)] if sinks else [])
 
     async def run(self) -> int:
         began = time.monotonic()
-        halt = self._route.stop if self._route.sinks else None
+        halt = self._node.stop if self._node.plan.sinks else None
         try:
             if self._serving:
                 async with self._cluster:
@@ -102,14 +102,14 @@ class _Simulation:
                 f"{counters['events']:,} events, {counters['calls']:,} calls in {counters['virtual_ms'] / 1000:,.1f} s "
                 f"of simulation, {time.monotonic() - began:.1f} s of yours"
             )
-        if any(sink.reader_gone for sink in self._route.sinks):
+        if any(outlet.reader_gone for outlet in self._node.outlets.values()):
             close_quietly()
             return code or BROKEN_PIPE
-        return code or int(any(sink.failed for sink in self._route.sinks))
+        return code or int(any(outlet.failed for outlet in self._node.outlets.values()))
 
     async def _work(self) -> None:
-        if self._route.sinks:
-            await self._route.run()
+        if self._node.plan.sinks:
+            await self._node.run()
         else:
             async for batch in self._cluster.source.batches():
                 self._publish(batch)

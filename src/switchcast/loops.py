@@ -1,0 +1,53 @@
+"""The loop guard: what must not be sent on, or events would go round in circles for ever.
+
+A group hears what its members send, and a switch fires what it is sent, so each of the two can hand our own events
+back to us. Three rules end every circle at its first turn:
+
+- never to a group: LOG events, and what a switch says about others (``multicast::event``, ``multicast::peerup``,
+  ``multicast::peerdown``). This is the stock module's own guard.
+- never to a group: an event with ``Multicast: yes``, which is how the module, and we, mark what came from a group.
+- never to a switch: an event whose ``Multicast-Sender`` is this node's own name. The switch fired it to begin with.
+
+The guard stands in front of the sinks and not behind the sources: an archive or a terminal may well want these events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+from switchcast._native import Event
+
+__all__ = ["NEVER_RESENT", "Hearer", "hearer_of", "loop_guard", "never_resent"]
+
+Hearer = Literal["group", "switch", "other"]
+"""Who hears what a sink sends: other nodes, a switch, or nobody who would send it back."""
+
+NEVER_RESENT: Final = frozenset({"multicast::event", "multicast::peerup", "multicast::peerdown"})
+"""Subclasses of CUSTOM that the stock module never sends, next to LOG events."""
+_HEARERS: Final[dict[str, Hearer]] = {"multicast": "group", "udp": "group", "esl": "switch"}
+
+
+def hearer_of(scheme: str) -> Hearer:
+    """Who hears what is sent to a URL with this scheme."""
+    return _HEARERS.get(scheme, "other")
+
+
+def never_resent(event: Event) -> bool:
+    """Whether this must not be sent to a group."""
+    name = event.name
+    if name == "CUSTOM":
+        if event.subclass in NEVER_RESENT:
+            return True
+    elif name == "LOG":
+        return True
+    return event.raw("Multicast") == b"yes"
+
+
+def loop_guard(hearer: Hearer, node: str) -> Callable[[list[Event]], list[Event]]:
+    """What takes a batch for ``hearer`` and gives back those events that cannot come round again."""
+    if hearer == "group":
+        return lambda events: [event for event in events if not never_resent(event)]
+    if hearer == "switch" and node:
+        return lambda events: [event for event in events if event.sender != node]
+    return lambda events: events

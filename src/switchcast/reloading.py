@@ -1,0 +1,202 @@
+"""From one plan to the next while events flow: what is equal runs on, what has changed is replaced, nothing is lost.
+
+In this order, so that an error leaves everything as it was, and every event always has somewhere to go:
+
+1. Make and open what is new. Nothing else has changed yet; if this fails, close it again and say why.
+2. Sinks that changed: the old one ends with the batch in its hand, the new one takes over its queue, the very object,
+   so that lanes of before and of after lead to the same place.
+3. Sources that run on get the lanes of the new plan, between two batches.
+4. Live sources that changed: the new one is open since step 1 and its buffers fill. The old one reads what it had, then
+   is closed; the new one begins to read. What both heard in between is dropped as a duplicate.
+5. Sources that nobody wants any more are closed, then sinks, once what waits for them is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from typing import Final, Protocol
+
+from switchcast._native import Event, Matcher
+from switchcast.bus import Bus
+from switchcast.duplicates import Duplicates
+from switchcast.endpoints import Endpoint
+from switchcast.holding import Hold, Holding
+from switchcast.plan import Plan, Sink, Source, union_of
+from switchcast.sinks import Outlet
+from switchcast.sources import Feed, Lane
+from switchcast.state import for_good
+
+__all__ = ["Host", "Parts", "lead", "make_parts", "replace_parts"]
+
+READ_OUT_SECONDS: Final = 5.0
+"""How long a source that is being replaced may take to read what it had."""
+ECHO_SECONDS: Final = 30.0
+"""How long its successor then still looks for what both have heard."""
+
+
+class Parts:
+    """What runs: feeds, lanes and outlets by name."""
+
+    def __init__(self) -> None:
+        self.feeds: dict[str, Feed] = {}
+        self.lanes: dict[str, Lane] = {}
+        self.outlets: dict[str, Outlet] = {}
+
+    def all(self) -> list[Feed | Outlet]:
+        """What has an endpoint and a task, the sinks first."""
+        return [*self.outlets.values(), *self.feeds.values()]
+
+    async def open(self) -> None:
+        """Open everything, the sinks first. Raises the first error."""
+        for part in self.all():
+            await part.open()
+
+    async def let_go(self) -> None:
+        """Give every endpoint up."""
+        for feed in self.feeds.values():
+            await feed.stop()
+        for outlet in self.outlets.values():
+            await outlet.let_go()
+
+    def holdings(self) -> dict[Hashable, Holding]:
+        """The endpoints in use that can go on being used, by key."""
+        failed = {part.hold.holding.key for part in self.all() if part.state.status == "failed"}
+        holdings = [part.hold.holding for part in self.all()]
+        return {each.key: each for each in holdings if each.key not in failed}
+
+
+class Host(Protocol):
+    """What parts need of the node that runs them."""
+
+    name: str
+    patient: bool
+    drain: float
+    parts: Parts
+    taps: Bus
+    seen: Duplicates
+
+    def start(self, part: Feed | Outlet) -> None: ...
+
+    def tell(self, record: Event) -> None: ...
+
+
+def make_parts(node: Host, plan: Plan, before: Parts | None = None) -> Parts:
+    """The parts of ``plan``, not yet opened; of ``before``, those that can run on as they are. Raises ``UrlError``."""
+    before = before or Parts()
+    holdings = before.holdings()
+    parts = Parts()
+    for name, sink in plan.sinks.items():
+        outlet = before.outlets.get(name)
+        if outlet is None or holdings.get(plan.key(sink)) is not outlet.hold.holding:
+            hold = _hold(holdings, plan, sink, None)
+            outlet = Outlet(sink, hold, node=node.name, patient=node.patient, tell=node.tell)
+        parts.outlets[name] = outlet
+    for name, source in plan.sources.items():
+        feed, matcher = before.feeds.get(name), matcher_of(node, plan, source)
+        if feed is not None and feed.must_be_made_anew_for(matcher):
+            del holdings[feed.hold.holding.key]
+        if feed is None or holdings.get(plan.key(source)) is not feed.hold.holding:
+            feed = Feed(name, _hold(holdings, plan, source, matcher), matcher, patient=node.patient)
+        parts.feeds[name] = feed
+    for name, route in plan.routes.items():
+        lane = before.lanes.get(name)
+        parts.lanes[name] = lane if lane is not None and lane.route == route else Lane(route, plan.matchers[name])
+    return parts
+
+
+def lead(node: Host, plan: Plan, parts: Parts, feed: Feed, *windows: Duplicates) -> None:
+    """Have ``feed`` lead to the lanes of ``plan``, and these to their sinks."""
+    routes = plan.routes_from(feed.name)
+    for name in routes:
+        lane = parts.lanes[name]
+        lane.outlets = tuple(parts.outlets[sink.name] for sink in lane.route.sinks)
+        lane.allowed = plan.allowed[name]
+    seen = (node.seen,) if any(plan.routes[name].deduplicate for name in routes) else ()
+    feed.lead_to([parts.lanes[name] for name in routes], (*seen, *windows))
+
+
+def matcher_of(node: Host, plan: Plan, source: Source) -> Matcher | None:
+    """What the source has to be asked for: what its only route selects, or the union of all bindings.
+
+    An endpoint that was given as such keeps its own matcher; a recording cannot be asked anew once it is read.
+    """
+    if isinstance(source.at, Endpoint) or (node.patient and source.url.scheme in {"file", "-"}):
+        return None
+    wanted = [plan.matchers[name] for name in plan.routes_from(source.name)]
+    taps = [tap.matcher for tap in node.taps.subscriptions]
+    return wanted[0] if len(wanted) == 1 and not taps else union_of([*wanted, *taps])
+
+
+async def replace_parts(node: Host, plan: Plan) -> None:
+    """Go over from the node's parts to those of ``plan``. Raises, with nothing changed, when that cannot be run."""
+    before, after = node.parts, make_parts(node, plan, node.parts)
+    fresh = [feed for name, feed in after.feeds.items() if before.feeds.get(name) is not feed]
+    opened: list[Feed | Outlet] = [each for name, each in after.outlets.items() if before.outlets.get(name) is not each]
+    echoes = {feed.name: Duplicates() for feed in fresh if feed.name in before.feeds}
+    for name, echo in echoes.items():
+        before.feeds[name].windows += (echo,)
+    try:
+        await _open([*opened, *fresh], patient=node.patient)
+    except BaseException:
+        for name, echo in echoes.items():
+            before.feeds[name].forget(echo)
+        raise
+
+    for name, outlet in after.outlets.items():
+        old = before.outlets.get(name)
+        if old is outlet:
+            outlet.adjust(plan.sinks[name])
+            continue
+        if old is not None:
+            await old.halt(node.drain)
+            outlet.succeed(old)
+            await old.let_go()
+        node.start(outlet)
+    for name, feed in after.feeds.items():
+        old_feed = before.feeds.get(name)
+        if old_feed is feed:
+            await feed.ask(matcher_of(node, plan, plan.sources[name]))
+            lead(node, plan, after, feed)
+        elif old_feed is None:
+            lead(node, plan, after, feed)
+            node.start(feed)
+        else:
+            if old_feed.overlaps:
+                await old_feed.read_out(READ_OUT_SECONDS)
+            await _end(old_feed, node.drain)
+            lead(node, plan, after, feed, echoes[name])
+            node.start(feed)
+            asyncio.get_running_loop().call_later(ECHO_SECONDS, feed.forget, echoes[name])
+    for name in before.feeds.keys() - after.feeds.keys():
+        await _end(before.feeds[name], node.drain)
+    gone = before.outlets.keys() - after.outlets.keys()
+    node.parts = after
+    await asyncio.gather(*(before.outlets[name].finish(node.drain) for name in gone))
+
+
+async def _open(parts: list[Feed | Outlet], *, patient: bool) -> None:
+    """Open all of them at once; what only waiting can mend, a patient node tries again later."""
+    results = await asyncio.gather(*(part.open() for part in parts), return_exceptions=True)
+    for error in results:
+        if isinstance(error, BaseException) and not (patient and isinstance(error, Exception) and not for_good(error)):
+            for part in parts:
+                await part.hold.let_go()
+            raise error
+
+
+async def _end(feed: Feed, limit: float) -> None:
+    """Stop a feed, and wait until what it has read has gone its way."""
+    await feed.stop()
+    if feed.task is not None:
+        await asyncio.wait([feed.task], timeout=limit)
+        feed.task.cancel()
+        await asyncio.wait([feed.task])
+
+
+def _hold(holdings: dict[Hashable, Holding], plan: Plan, part: Source | Sink, matcher: Matcher | None) -> Hold:
+    """A hold on the endpoint of ``part``, which is made if there is none yet."""
+    key = plan.key(part)
+    if key not in holdings:
+        holdings[key] = Holding(key, plan.make(part, matcher))
+    return holdings[key].hold()
