@@ -175,6 +175,11 @@ impl Event {
         self.lines.iter().map(|&line| (self.name_of(line), value_of(&self.text, line)))
     }
 
+    /// The name of every header in order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &[u8]> + '_ {
+        self.lines.iter().map(|&line| self.name_of(line))
+    }
+
     /// The header in this place, counted from 0, as it stands on the wire.
     ///
     /// # Panics

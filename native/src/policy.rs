@@ -212,7 +212,7 @@ impl Plan {
     fn write(&self, event: &Event, draft: &mut Draft, counts: &mut Counts) -> bool {
         let mut changed = false;
         let mut seen = 0;
-        for (place, (name, raw)) in event.raw_headers().enumerate() {
+        for (place, name) in event.names().enumerate() {
             let action = match self.named.get(name) {
                 Some(fate) if fate.essential & !seen != 0 => {
                     seen |= fate.essential;
@@ -222,7 +222,9 @@ impl Plan {
                 None => self.rule.action(name),
             };
             let treated = match action {
-                Action::Treat(treatment) => treatment.apply(raw).inspect(|_| counts.treated(treatment)),
+                Action::Treat(treatment) => {
+                    treatment.apply(event.raw_header(place).1).inspect(|_| counts.treated(treatment))
+                }
                 Action::Pass | Action::Drop => None,
             };
             match (action, treated) {

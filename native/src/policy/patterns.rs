@@ -2,21 +2,25 @@
 
 /// `*` is any text, `?` one character, all else itself; the case of ASCII letters does not count.
 #[derive(Debug)]
-pub struct Pattern(Box<[u8]>);
+pub struct Pattern {
+    text: Box<[u8]>,
+    lower: Box<[u8]>,
+}
 
 impl Pattern {
     pub fn new(text: &str) -> Pattern {
-        Pattern(text.to_ascii_lowercase().into_bytes().into())
+        let lower = text.to_ascii_lowercase().into_bytes().into();
+        Pattern { text: text.as_bytes().into(), lower }
     }
 
     /// Whether only one name matches, but for its case.
     pub fn is_literal(&self) -> bool {
-        memchr::memchr2(b'*', b'?', &self.0).is_none()
+        memchr::memchr2(b'*', b'?', &self.text).is_none()
     }
 
-    /// The text, in lower case.
+    /// The text, as it was given.
     pub fn text(&self) -> &[u8] {
-        &self.0
+        &self.text
     }
 
     /// Takes time in proportion to the length of both at the worst, for only the last `*` is ever tried anew.
@@ -24,7 +28,7 @@ impl Pattern {
         let (mut at, mut from) = (0, 0);
         let mut last_star = None;
         loop {
-            match self.0.get(at) {
+            match self.lower.get(at) {
                 None if from == name.len() => return true,
                 Some(b'*') => {
                     at += 1;
@@ -122,7 +126,8 @@ impl<T> NameTable<T> {
         let mut slot = slot_of(name, self.slots.len());
         while self.slots[slot] != 0 {
             let (known, value) = &self.entries[self.slots[slot] as usize - 1];
-            if known.len() == name.len() && known.eq_ignore_ascii_case(name) {
+            // Nearly always the name is written as it is in the table, and that is quicker to see.
+            if **known == *name || known.eq_ignore_ascii_case(name) {
                 return Some(value);
             }
             slot = (slot + 1) & (self.slots.len() - 1);

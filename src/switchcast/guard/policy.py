@@ -32,7 +32,7 @@ from switchcast.guard.policy_words import (
 )
 from switchcast.settings import Settings
 
-__all__ = ["SHIPPED", "PolicySettings", "RedactionPolicy", "WhenSettings", "compile_policy", "shipped"]
+__all__ = ["SHIPPED", "SHORTEST_KEY", "PolicySettings", "RedactionPolicy", "WhenSettings", "compile_policy", "shipped"]
 
 SHIPPED: Final = ("all", "cluster", "monitoring")
 """The policies that come with switchcast."""
