@@ -20,7 +20,7 @@ from switchcast.rules.job import Job
 from switchcast.rules.settings import EslApiSettings, EslEventSettings
 from switchcast.rules.template import Template
 
-__all__ = ["VALUE_BYTES", "EslApi", "EslEvent"]
+__all__ = ["VALUE_BYTES", "ApiCommand", "EslApi", "EslEvent"]
 
 VALUE_BYTES: Final = 4_096
 """Bytes of one argument of a command."""
@@ -29,18 +29,39 @@ _SPLITS: Final = re.compile(r"[^\w.\-+@:/;=~%#*?!]|:_:")
 _one_line = value_without(line_breaks=True)
 
 
+class ApiCommand:
+    """The command that a rule's table describes, with the values of the event that fired it."""
+
+    def __init__(self, node: str, settings: EslApiSettings) -> None:
+        self._node = node
+        self.verb = settings.command[0]
+        self._arguments = [Template(text) for text in settings.command[1:]]
+
+    def make(self, event: Event) -> str:
+        """Raises ``Refused``."""
+        return " ".join([self.verb, *(self._argument(each, event) for each in self._arguments)])
+
+    def _argument(self, template: Template, event: Event) -> str:
+        text = template.render(event, self._node, _whole)
+        if not text:
+            raise Refused("empty", f"{template.text!r} is empty for this event, so that the next would take its place")
+        if text.startswith("-") and not template.beginning.startswith("-"):
+            raise Refused("leading_dash", f"a value would make an argument begin with -, as an option: {text[:80]!r}")
+        encoded(text, VALUE_BYTES, "an argument")
+        return text
+
+
 class EslApi(Action):
     """An API command for each event; ``-ERR`` as its answer is a failure."""
 
     def __init__(self, rule: str, node: str, settings: EslApiSettings, endpoint: EslEndpoint) -> None:
         super().__init__(rule, node)
-        self._verb = settings.command[0]
-        self._arguments = [Template(text) for text in settings.command[1:]]
+        self._command = ApiCommand(node, settings)
         self._background = settings.background
         self._endpoint = endpoint
 
     async def act(self, job: Job) -> Done:
-        command = " ".join([self._verb, *(self._argument(each, job.event) for each in self._arguments)])
+        command = self._command.make(job.event)
         try:
             if self._background:
                 output = await (await self._endpoint.bgapi(command)).output()
@@ -55,16 +76,7 @@ class EslApi(Action):
         printed = shown(output[:_OUTPUT])
         if output.startswith(("-ERR", "-USAGE")):
             raise Failed(printed.splitlines()[0], printed)
-        return Done(self._verb, printed)
-
-    def _argument(self, template: Template, event: Event) -> str:
-        text = self.render(template, event, _whole)
-        if not text:
-            raise Refused("empty", f"{template.text!r} is empty for this event, so that the next would take its place")
-        if text.startswith("-") and not template.beginning.startswith("-"):
-            raise Refused("leading_dash", f"a value would make an argument begin with -, as an option: {text[:80]!r}")
-        encoded(text, VALUE_BYTES, "an argument")
-        return text
+        return Done(self._command.verb, printed)
 
 
 class EslEvent(Action):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from switchcast._native import Event
 from switchcast.rules.actions.base import Action, Done, shown
 from switchcast.rules.job import Job
 from switchcast.rules.settings import LogSettings
@@ -26,9 +27,13 @@ class Log(Action):
         self._level = settings.level
 
     async def act(self, job: Job) -> Done:
-        message = self.render(self._message, job.event, _one_line)[:MESSAGE_CHARACTERS]
+        message = self.message(job.event)
         getattr(log, self._level)("rule_message", rule=self.rule, message=message, event_id=job.event_id)
         return Done(message[:200])
+
+    def message(self, event: Event) -> str:
+        """The line for ``event``."""
+        return self.render(self._message, event, _one_line)[:MESSAGE_CHARACTERS]
 
 
 def _one_line(value: str) -> str:

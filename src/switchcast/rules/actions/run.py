@@ -56,7 +56,7 @@ class Run(Action):
 
     async def act(self, job: Job) -> Done:
         settings = self._settings
-        arguments = [os.fsencode(self._program), *(self._argument(each, job.event) for each in self._arguments)]
+        arguments = self.command(job.event)
         environment = self._environment(job)
         size = sum(map(len, arguments)) + sum(map(len, environment)) + sum(map(len, environment.values()))
         if size > ARGUMENTS_BYTES:
@@ -75,6 +75,10 @@ class Run(Action):
             kind = Unavailable if error.errno in _LATER else Failed
             raise kind(f"{error.filename or self._program} cannot be run: {error.strerror}") from None
         return self._outcome(ended)
+
+    def command(self, event: Event) -> list[bytes]:
+        """The program and its arguments for ``event``. Raises ``Refused``."""
+        return [os.fsencode(self._program), *(self._argument(each, event) for each in self._arguments)]
 
     def _argument(self, template: Template, event: Event) -> bytes:
         text = self.render(template, event, _no_nul)

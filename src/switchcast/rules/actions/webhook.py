@@ -102,7 +102,7 @@ class Webhook(Action):
         await self._client.aclose()
 
     async def act(self, job: Job) -> Done:
-        url = self._address(job.event)
+        url = self.address(job.event)
         headers = self._fields(job)
         body = job.event.to_json().encode("utf-8", "surrogatepass")
         attempts = _Attempts(self._settings.retry_for)
@@ -144,7 +144,8 @@ class Webhook(Action):
             raise _Again(f"answer {status}", _retry_after(response.headers.get("Retry-After"), time.time()))
         raise Failed(f"answer {status}" + (", a redirect, is not followed" if 300 <= status < 400 else ""), answer)
 
-    def _address(self, event: Event) -> str:
+    def address(self, event: Event) -> str:
+        """Where the request for ``event`` goes. Raises ``Refused``."""
         text = self.render(self._url, event, _quoted)
         encoded(text, VALUE_BYTES, "the address")
         if self._url.fields and {".", ".."} & set(urlsplit(text).path.split("/")):
