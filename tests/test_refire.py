@@ -8,8 +8,6 @@ counted.
 from __future__ import annotations
 
 import asyncio
-import gzip
-import json
 import re
 from collections import Counter
 from typing import Any
@@ -17,51 +15,28 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import DATA
+from refired import Headers, Pair, from_stock, recorded_events, relayed, with_what_stock_fired
 from strategies import PROPERTY, bodies, header_lists, values
 from switches import esl, serve, take
 
-from switchcast import Event, StockFrames
+from switchcast import Event
 from switchcast.errors import RejectedDatagram
 from switchcast.simulation import Cluster, Lamp
 from switchcast.simulation.eventsocket import EventSocketServer
 from switchcast.wire.eventsocket import CommandReader, render_sendevent
 from switchcast.wire.refire import is_refired, refire, restore
 
-Headers = list[tuple[str, Any]]
-Pair = tuple[Event, Headers]
-
 FIRST = [("Event-Subclass", "multicast::event"), ("Event-Name", "CUSTOM"), ("Multicast", "yes")]
 
 
 @pytest.fixture(scope="module")
 def recorded(plain_datagrams: list[tuple[int, bytes]]) -> list[Event]:
-    frames = StockFrames()
-    return [frames.open(datagram) for _, datagram in plain_datagrams]
+    return recorded_events(plain_datagrams)
 
 
 @pytest.fixture(scope="module")
 def pairs(recorded: list[Event]) -> list[Pair]:
-    """Each recorded event, and every header and the body of what the stock receiver fired for it."""
-    sent = {
-        (event.getall("Core-UUID")[-1], event.getall("Event-Sequence")[-1], event.getall("Event-Name")[-1]): event
-        for event in recorded
-    }
-    found = []
-    with gzip.open(DATA / "stock-plain.decoded.jsonl.gz", "rt", encoding="utf-8") as lines:
-        for line in lines:
-            fired = json.loads(line, object_pairs_hook=list)
-            last = dict(fired)
-            key = tuple(last.get(f"Orig-{name}") for name in ("Core-UUID", "Event-Sequence", "Event-Name"))
-            if key in sent:
-                found.append((sent[key], fired))
-    return found
-
-
-def from_stock(fired: Headers) -> Headers:
-    """What the module put into the event, in order: the headers that every event of a switch gets are left out."""
-    at = [name for name, _ in fired].index("Multicast")
-    return [("Event-Subclass", dict(fired)["Event-Subclass"]), ("Event-Name", dict(fired)["Event-Name"]), *fired[at:]]
+    return with_what_stock_fired(recorded)
 
 
 def told(command: bytes) -> Headers:
@@ -150,8 +125,7 @@ def test_a_switch_shows_its_listeners_what_the_stock_receiver_showed(pairs: list
             for (_, fired), shown in zip(chosen, await take(source, len(chosen)), strict=True):
                 assert shown.name == "CUSTOM"
                 assert shown.subclass == "multicast::event"
-                ours = [pair for pair in shown.items() if pair[0].startswith(("Multicast", "Orig-"))]
-                assert ours == from_stock(fired)[2:]
+                assert relayed(shown) == from_stock(fired)
             assert sink.counters()["refired"] == len(chosen)
 
     asyncio.run(main())
