@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import policy_reference
@@ -343,3 +345,24 @@ def test_equal_values_stay_equal_under_a_hash_and_others_do_not(one: str, other:
     assert (left["A"] == left["C"]) is (one == other)
     (under_another,) = policy(text, b"another key of 16")([event])
     assert under_another["A"] != left["A"]
+
+
+def documented() -> dict[str, Any]:
+    """Every policy in the documentation's examples, by name."""
+    page = (Path(__file__).parent.parent / "docs" / "policies.md").read_text(encoding="utf-8")
+    tables = [tomllib.loads(block) for block in re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)]
+    return {name: table for found in tables for name, table in found.get("policies", {}).items()}
+
+
+def test_the_documentations_policies_are_policies() -> None:
+    found = {name: PolicySettings.model_validate(table) for name, table in documented().items()}
+    assert found.keys() == {"office", "careful"}
+    assert all(settings.warnings() == [] for settings in found.values())
+
+
+@pytest.mark.parametrize("action", ["pass", "drop", "mask", "mask all but last 3", "hash", "truncate 3"])
+def test_the_documentations_table_of_actions_is_right(action: str) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "policies.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(rf"^\| `{re.escape(action)}` \| (.*?)\s*\|", page, re.MULTILINE)
+    text = f'events = "all"\nheaders = ["*"]\nkey_file = "k"\nvalues = {{ "X" = "{action}" }}'
+    assert passed(text, Event("API", {"X": "+4930123456"})) == ({"X": shown.strip("`")} if shown else {})

@@ -52,6 +52,7 @@ Texts = Annotated[
 ]
 """One text, or a list of them."""
 Patterns = Annotated[tuple[str, ...], Field(max_length=MOST_PATTERNS)]
+ActionText = Annotated[str, Field(examples=["mask", "mask all but last 3", "hash", "truncate 8", "drop", "pass"])]
 
 
 class _Passing(Settings):
@@ -101,7 +102,7 @@ class WhenSettings(_Passing):
     events: Texts = Field(min_length=1)
     headers: Patterns | None = None
     deny_headers: Patterns | None = None
-    values: dict[str, str] | None = Field(default=None, max_length=MOST_PATTERNS)
+    values: dict[str, ActionText] | None = Field(default=None, max_length=MOST_PATTERNS)
     body: bool | None = None
 
 
@@ -116,7 +117,7 @@ class PolicySettings(_Passing):
     """Headers that pass, beside those that always do."""
     deny_headers: Patterns = ()
     """Headers that do not, though ``headers`` names them."""
-    values: dict[str, str] = Field(default_factory=dict, max_length=MOST_PATTERNS)
+    values: dict[str, ActionText] = Field(default_factory=dict, max_length=MOST_PATTERNS)
     """What becomes of the value of a header that passes; the first pattern that fits decides."""
     body: bool = False
     """Whether bodies pass."""
