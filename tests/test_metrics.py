@@ -67,10 +67,11 @@ FULL = Snapshot(
     policies=[Part("cluster", {"rewritten": 7})],
     sinks=[Part("switch", QUEUE | {"sent": 55, "guarded": 5, "too_large": 2, "outages": 3}, limit=16384)],
     taps=[Part("rules", QUEUE, limit=1024)],
-    rules=[
+    rules=[Part("lamp", {"matched": 9, "fired": 5, "refused_rate": 4, "debounced": 1, "waiting": 2})],
+    actions=[
         Part(
             "lamp",
-            {"matched": 9, "fired": 5, "refused_rate": 4, "debounced": 1, "waiting": 2, "done": 3, "timed_out": 1},
+            {"accepted": 5, "done": 3, "failed": 1, "refused_queue_full": 6, "retries": 2, "waiting": 1, "running": 1},
             limit=1024,
         )
     ],
@@ -142,8 +143,13 @@ def test_each_counter_becomes_the_metric_that_it_is() -> None:
         ("switchcast_rule_matched_total", "lamp"): 9,
         ("switchcast_rule_fired_total", "lamp"): 5,
         ("switchcast_rule_refused_total", "rate", "lamp"): 4,
-        ("switchcast_rule_actions_total", "timed_out", "lamp"): 1,
+        ("switchcast_rule_refused_total", "queue_full", "lamp"): 6,
+        ("switchcast_rule_actions_total", "done", "lamp"): 3,
+        ("switchcast_rule_actions_total", "failed", "lamp"): 1,
         ("switchcast_queue_events", "lamp", "rule"): 2,
+        ("switchcast_queue_events", "lamp", "action"): 2,
+        ("switchcast_queue_limit_events", "lamp", "action"): 1024,
+        ("switchcast_counted_total", "retries", "lamp", "action"): 2,
         ("switchcast_counted_total", "reconnects", "switch", "endpoint"): 1,
         ("switchcast_counted_total", "rewritten", "cluster", "policy"): 7,
         ("switchcast_counted_total", "own", "peers", "peers"): 4,

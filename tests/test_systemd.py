@@ -1,4 +1,4 @@
-"""What is said to systemd, on real sockets of both kinds, and what systemd hands over."""
+"""What is said to systemd, on real sockets of both kinds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from switchcast.app.systemd import Notifier, control_socket, state_directory
+from switchcast.app.systemd import Notifier
 
 PATIENCE = 30.0
 
@@ -220,14 +220,3 @@ def test_a_watchdog_time_that_is_none_is_told(text: str) -> None:
     with capture_logs() as lines:
         assert Notifier({"WATCHDOG_USEC": text}).watchdog_seconds is None
     assert [line["event"] for line in lines] == ["systemd_watchdog_unknown"]
-
-
-def test_directories_are_those_that_systemd_made() -> None:
-    environ = {"STATE_DIRECTORY": "/var/lib/one:/var/lib/two", "RUNTIME_DIRECTORY": "/run/switchcast/site-b"}
-    assert state_directory(environ) == Path("/var/lib/one")
-    assert control_socket(environ) == Path("/run/switchcast/site-b/control.sock")
-
-
-def test_without_systemd_they_are_the_usual_ones() -> None:
-    assert state_directory({}) == Path("/var/lib/switchcast")
-    assert control_socket({"RUNTIME_DIRECTORY": ""}) == Path("/run/switchcast/control.sock")

@@ -56,8 +56,8 @@ _LEFT_OUT: Final = frozenset({"duplicates", "guarded", "other_port", "refused", 
 _DIRECTIONS: Final = {"received_": "in", "sent_": "out"}
 _SUMS: Final = frozenset({"delivered", "undrained"})
 """Counters that say again what others of the same part, or of its queue, say."""
-_ENGINES_OWN: Final = frozenset({"condition_errors", "debounced", "early", "keys_evicted"})
-"""What the engine counts of a rule beside matches, firings and refusals; the rest are results of actions."""
+_RESULTS: Final = frozenset({"done", "failed", "unfinished"})
+"""How an action can end; what is refused or waits has not begun."""
 _PEER_STATES: Final = ("up", "returning", "down", "rival")
 
 _COUNTERS: Final = {
@@ -160,7 +160,9 @@ class _Tables:
             "switchcast_endpoint_outages", "Times that an endpoint lost its connection.", labels=["endpoint"]
         )
         self._refused = CounterMetricFamily(
-            "switchcast_rule_refused", "Matches that a rule's limits did not let fire.", labels=["rule", "reason"]
+            "switchcast_rule_refused",
+            "Matches and firings of a rule that its limits refused.",
+            labels=["rule", "reason"],
         )
         self._actions = CounterMetricFamily(
             "switchcast_rule_actions", "Actions of a rule by what came of them.", labels=["rule", "result"]
@@ -186,7 +188,9 @@ class _Tables:
             for part in parts:
                 self._part(kind, part)
         for rule in snapshot.rules:
-            self._rule(rule)
+            self._rule("rule", rule)
+        for action in snapshot.actions:
+            self._rule("action", action)
         told = (*_PEER_STATES, "heartbeats")
         self._rest("peers", {name: count for name, count in snapshot.peers.items() if name not in told})
         self._rest("journal", snapshot.journal)
@@ -246,22 +250,21 @@ class _Tables:
             elif counter not in _SUMS:
                 self._counted.add_metric([*at, counter], count)
 
-    def _rule(self, rule: Part) -> None:
+    def _rule(self, kind: str, rule: Part) -> None:
+        """What the engine counts of a rule, or the runner of its actions."""
         if rule.limit is not None:
-            self._limit.add_metric(("rule", rule.name), rule.limit)
-        waiting = 0
+            self._limit.add_metric((kind, rule.name), rule.limit)
         for counter, count in _sound(rule.counters):
             if own := self._own.get(f"rule_{counter}"):
                 own.add_metric([rule.name], count)
             elif counter.startswith("refused_"):
                 self._refused.add_metric([rule.name, counter.removeprefix("refused_")], count)
-            elif counter in _GAUGES:
-                waiting += count
-            elif counter in _ENGINES_OWN:
-                self._counted.add_metric(["rule", rule.name, counter], count)
-            else:
+            elif counter in _RESULTS:
                 self._actions.add_metric([rule.name, counter], count)
-        self._depth.add_metric(("rule", rule.name), waiting)
+            elif counter not in _GAUGES:
+                self._counted.add_metric([kind, rule.name, counter], count)
+        if waiting := [count for counter, count in _sound(rule.counters) if counter in _GAUGES]:
+            self._depth.add_metric((kind, rule.name), sum(waiting))
 
 
 def _sound(counters: Mapping[str, int]) -> Iterator[tuple[str, int]]:

@@ -8,13 +8,19 @@ own names come from the code. So whoever makes labels of them has as many as the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
-__all__ = ["EndpointState", "Part", "Phase", "Snapshot"]
+from switchcast.state import State
+
+__all__ = ["EndpointState", "Part", "Phase", "Snapshot", "make_snapshot"]
 
 Phase = Literal["starting", "running", "reloading", "stopping"]
+
+_ENDPOINT: Final = "endpoint_"
+_WELL: Final = frozenset({"up", "ended"})
+"""A source that had an end, as a recording has, and has come to it has done all it could."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +35,7 @@ class EndpointState:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the node with its ``counters()``; ``limit`` is how many events, or firings, its queue holds.
-
-    Of a rule the counters of engine and runner stand together.
-    """
+    """A part of the node with its ``counters()``; ``limit`` is how many events, or firings, its queue holds."""
 
     name: str
     counters: Mapping[str, int] = field(default_factory=dict)
@@ -43,8 +46,9 @@ class Part:
 class Snapshot:
     """The node at one moment.
 
-    ``peers`` and ``journal`` are the counters of those two. ``reloads`` counts by outcome, ``done`` and ``refused``;
-    ``configured_at`` is when the configuration in force was taken, in seconds since 1970.
+    ``rules`` are as the engine counts them, ``actions`` as the runner does, by rule. ``peers`` and ``journal`` are the
+    counters of those two. ``reloads`` counts by outcome, ``done`` and ``refused``; ``configured_at`` is when the
+    configuration in force was taken, in seconds since 1970.
     """
 
     node: str
@@ -56,6 +60,7 @@ class Snapshot:
     sinks: Sequence[Part] = ()
     taps: Sequence[Part] = ()
     rules: Sequence[Part] = ()
+    actions: Sequence[Part] = ()
     peers: Mapping[str, int] = field(default_factory=dict)
     journal: Mapping[str, int] = field(default_factory=dict)
     reloads: Mapping[str, int] = field(default_factory=dict)
@@ -70,3 +75,61 @@ class Snapshot:
         """``ready``, ``node``, ``phase``, and under ``down`` why each endpoint is that is not up."""
         down = {endpoint.name: endpoint.why or "not open" for endpoint in self.endpoints if not endpoint.up}
         return {"ready": self.ready, "node": self.node, "phase": self.phase, "down": down}
+
+
+def make_snapshot(
+    node: str,
+    phase: Phase,
+    counters: Mapping[str, Mapping[str, Mapping[str, int]]],
+    states: Mapping[str, Mapping[str, State]],
+    *,
+    limits: Mapping[str, Mapping[str, int]] | None = None,
+    reloads: Mapping[str, int] | None = None,
+    configured_at: float | None = None,
+) -> Snapshot:
+    """The snapshot that ``Node.counters()`` and ``Node.states()`` make.
+
+    ``counters`` may have the kinds ``rules`` (of the engine), ``actions`` (of the runner), ``policies``, ``peers`` and
+    ``journal`` beside the node's own; ``limits`` has sizes of queues by kind and name. A name that is a source and a
+    sink is one endpoint, and up when both are.
+    """
+
+    def parts(kind: str) -> list[Part]:
+        holds = (limits or {}).get(kind, {})
+        return [
+            Part(name, {key: count for key, count in counts.items() if not key.startswith(_ENDPOINT)}, holds.get(name))
+            for name, counts in counters.get(kind, {}).items()
+        ]
+
+    return Snapshot(
+        node,
+        phase,
+        endpoints=list(_endpoints(counters, states)),
+        sources=parts("sources"),
+        routes=parts("routes"),
+        policies=parts("policies"),
+        sinks=parts("sinks"),
+        taps=parts("taps"),
+        rules=parts("rules"),
+        actions=parts("actions"),
+        peers=counters.get("peers", {}).get("peers", {}),
+        journal=counters.get("journal", {}).get("journal", {}),
+        reloads=reloads or {},
+        configured_at=configured_at,
+    )
+
+
+def _endpoints(
+    counters: Mapping[str, Mapping[str, Mapping[str, int]]], states: Mapping[str, Mapping[str, State]]
+) -> Iterator[EndpointState]:
+    roles = ("sources", "sinks")
+    for name in dict.fromkeys(name for role in roles for name in states.get(role, {})):
+        own = [states[role][name] for role in roles if name in states.get(role, {})]
+        ill = next((state for state in own if state.status not in _WELL), None)
+        counts = {
+            key.removeprefix(_ENDPOINT): count
+            for role in roles
+            for key, count in counters.get(role, {}).get(name, {}).items()
+            if key.startswith(_ENDPOINT)
+        }
+        yield EndpointState(name, ill is None, "" if ill is None else ill.reason or ill.status, counts)

@@ -1,15 +1,12 @@
-"""What systemd tells a service by its environment, and what the service tells systemd: sd_notify(3), without a library.
+"""What the node tells systemd about itself: sd_notify(3), without a library.
 
-==========================  ======================================================================================
-``NOTIFY_SOCKET``           where to say that we are ready, reloading, stopping; a path, or ``@`` and an abstract name
-``WATCHDOG_USEC``           how long we may be silent before we are taken for dead and started again
-``WATCHDOG_PID``            whose watchdog that is: a process that we start must not speak for us
-``STATE_DIRECTORY``         what ``StateDirectory=`` made for us; several are separated by colons
-``RUNTIME_DIRECTORY``       the same for ``RuntimeDirectory=``
-==========================  ======================================================================================
+=================  =========================================================================================
+``NOTIFY_SOCKET``  where to say that we are ready, reloading, stopping: a path, or ``@`` and an abstract name
+``WATCHDOG_USEC``  how long we may be silent before we are taken for dead and started again
+``WATCHDOG_PID``   whose watchdog that is: a process that we start must not speak for us
+=================  =========================================================================================
 
-Not to run under systemd is no error: then nobody is told, and the directories are the usual ones. Secrets that systemd
-hands over (``LoadCredential=``) are read with the configuration.
+Not to run under systemd is no error: then nobody is told.
 """
 
 from __future__ import annotations
@@ -19,15 +16,12 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 import structlog
 
-__all__ = ["Notifier", "control_socket", "state_directory"]
+__all__ = ["Notifier"]
 
-STATE_DIRECTORY: Final = Path("/var/lib/switchcast")
-RUNTIME_DIRECTORY: Final = Path("/run/switchcast")
 _STATUS_CHARACTERS: Final = 256
 """Of a status line; a datagram to systemd has a limit, and ``systemctl status`` one line."""
 
@@ -117,18 +111,3 @@ def _watchdog_seconds(environ: Mapping[str, str]) -> float | None:
 def _status_line(text: str) -> list[str]:
     """A line break in it would begin another message."""
     return [f"STATUS={' '.join(text.split())[:_STATUS_CHARACTERS]}"] if text else []
-
-
-def state_directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where what must outlive the node is kept: journals, dead letters."""
-    return _first(environ, "STATE_DIRECTORY", STATE_DIRECTORY)
-
-
-def control_socket(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where ``switchcast status`` finds the running node."""
-    return _first(environ, "RUNTIME_DIRECTORY", RUNTIME_DIRECTORY) / "control.sock"
-
-
-def _first(environ: Mapping[str, str], name: str, default: Path) -> Path:
-    first = environ.get(name, "").partition(":")[0]
-    return Path(first) if first else default
