@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -12,7 +15,9 @@ from switchcast.rules.settings import (
     ACTIONS,
     NEVER_VERBS,
     SAFE_VERBS,
+    EmitSettings,
     EslApiSettings,
+    EslEventSettings,
     LogSettings,
     OncePerSettings,
     RateSettings,
@@ -20,6 +25,7 @@ from switchcast.rules.settings import (
     RunSettings,
     WebhookSettings,
 )
+from switchcast.settings import Settings
 
 
 def read(toml: str) -> RuleSettings:
@@ -194,3 +200,46 @@ def test_no_verb_is_both_safe_and_refused_always() -> None:
     assert not SAFE_VERBS & NEVER_VERBS
     for verb in SAFE_VERBS:
         assert EslApiSettings(endpoint="s", command=(verb, "{name}")).command[0] == verb
+
+
+# The documentation
+
+LEAST: dict[str, dict[str, Any]] = {
+    "When a rule fires": {"name": "r", "log": "x"},
+    "run": {"command": ["/x"]},
+    "webhook": {"url": "https://x.example"},
+    "esl-api": {"endpoint": "s", "command": ["status"]},
+    "esl-event": {"endpoint": "s", "subclass": "a::b"},
+    "emit": {"to": ["g"], "subclass": "a::b"},
+    "log": {"message": "x"},
+}
+"""The headings of the page that have a table of keys, and the least that is said there."""
+MODELS: dict[str, type[Settings]] = {
+    "When a rule fires": RuleSettings,
+    "run": RunSettings,
+    "webhook": WebhookSettings,
+    "esl-api": EslApiSettings,
+    "esl-event": EslEventSettings,
+    "emit": EmitSettings,
+    "log": LogSettings,
+}
+PAGE = (Path(__file__).parent.parent / "docs" / "rules.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("heading", MODELS)
+def test_every_key_is_documented_with_its_default(heading: str) -> None:
+    """A key without a default in the table is one that has to be given, or that is empty without."""
+    model, least = MODELS[heading], LEAST[heading]
+    fields = {(field.alias or name).replace("_", "-"): field for name, field in model.model_fields.items()}
+    section = re.split(r"^#+ ", PAGE.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    table = section.split("| key |", 1)[1].split("\n\n", 1)[0]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
+    documented = {row[0].strip("`"): row[-1] for row in rows}
+    assert set(documented) == set(fields) - {name.replace("_", "-") for name in ACTIONS}
+    for key, shown in documented.items():
+        if shown.startswith("`"):
+            value = tomllib.loads(f"value = {shown.strip('`')}")["value"]
+            assert model.model_validate({key: value} | least) == model.model_validate(least), key
+        else:
+            field = fields[key]
+            assert field.is_required() or not field.get_default(call_default_factory=True, validated_data={}), key
