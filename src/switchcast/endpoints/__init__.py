@@ -24,9 +24,12 @@ SCHEMES = {
 """Scheme to ``module:class``; a module is imported when its scheme is first used."""
 
 
-def make_endpoint(url: str, *, matcher: Matcher | None = None, role: Role | None = None) -> Endpoint:
-    """The endpoint for ``url``, not yet opened. Raises ``UrlError``."""
-    parsed = EndpointUrl.parse(url)
+def make_endpoint(url: str | EndpointUrl, *, matcher: Matcher | None = None, role: Role | None = None) -> Endpoint:
+    """The endpoint for ``url``, not yet opened. Raises ``UrlError``.
+
+    A secret that is in no file, such as the key in the module's own XML, is passed within an ``EndpointUrl``.
+    """
+    parsed = EndpointUrl.parse(url) if isinstance(url, str) else url
     try:
         module, _, name = SCHEMES[parsed.scheme].partition(":")
     except KeyError:

@@ -22,8 +22,10 @@ from __future__ import annotations
 import ipaddress
 from typing import Any, ClassVar
 
-from switchcast._native import Receiver, Sender
+from switchcast._native import Matcher, Receiver, Sender
+from switchcast.endpoints.base import Role
 from switchcast.endpoints.udp import DatagramEndpoint
+from switchcast.endpoints.url import EndpointUrl
 from switchcast.errors import UrlError
 
 __all__ = ["MulticastEndpoint"]
@@ -34,6 +36,11 @@ class MulticastEndpoint(DatagramEndpoint):
 
     OPTIONS = (*DatagramEndpoint.OPTIONS, "loopback", "source", "source_address", "ttl")
     example: ClassVar[str] = "239.192.1.1"
+
+    def __init__(self, url: EndpointUrl, *, matcher: Matcher | None = None, role: Role | None = None) -> None:
+        super().__init__(url, matcher=matcher, role=role)
+        self.ttl = url.integer("ttl", 1, 0, 255)
+        self.loopback = url.boolean("loopback", True)
 
     def make_receiver(self, addresses: list[str], **options: Any) -> Receiver:
         groups = [address for address in addresses if ipaddress.ip_address(address).is_multicast]
@@ -50,8 +57,8 @@ class MulticastEndpoint(DatagramEndpoint):
             addresses,
             interface=self.url.text("interface"),
             source=self.url.text("source_address"),
-            ttl=self.url.integer("ttl", 1, 0, 255),
-            loopback=self.url.boolean("loopback", True),
+            ttl=self.ttl,
+            loopback=self.loopback,
             **options,
         )
 

@@ -211,9 +211,12 @@ class DatagramEndpoint(Endpoint):
 
 
 class UdpEndpoint(DatagramEndpoint):
-    """``udp://host[,host...]:port``. Options: those of ``DatagramEndpoint`` except ``interface``."""
+    """``udp://host[,host...]:port``. Options: those of ``DatagramEndpoint``, ``source_address`` for ``interface``."""
 
-    OPTIONS = tuple(name for name in DatagramEndpoint.OPTIONS if name != "interface")
+    OPTIONS = (*(name for name in DatagramEndpoint.OPTIONS if name != "interface"), "source_address")
+
+    def make_sender(self, addresses: list[str], **options: Any) -> Sender:
+        return super().make_sender(addresses, source=self.url.text("source_address"), **options)
 
     def check_address(self, address: str) -> None:
         if ipaddress.ip_address(address).is_multicast:

@@ -159,11 +159,15 @@ class EndpointUrl:
 
 
 def read_secret_file(path: str) -> bytes:
-    """The contents of a file that only its owner may read, less one line break at its end."""
+    """The contents of a file that only its owner may read, less one line break at its end.
+
+    Of a file in ``$CREDENTIALS_DIRECTORY`` the group's bits may say that it can be read: systemd lets the service's
+    user in by an access control list, and those bits then show the list's mask.
+    """
     try:
         with open(path, "rb") as stream:
             mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
-            if mode & 0o077:
+            if mode & (0o037 if _is_credential(path) else 0o077):
                 raise EndpointDenied(f"{path}: others may read this secret (mode {mode:04o}); run: chmod 600 {path}")
             text = stream.read(65536)
     except FileNotFoundError:
@@ -174,6 +178,11 @@ def read_secret_file(path: str) -> bytes:
     if not text:
         raise EndpointUnavailable(f"{path}: is empty, though it should hold a secret")
     return text
+
+
+def _is_credential(path: str) -> bool:
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(directory) and os.path.dirname(os.path.abspath(path)) == os.path.abspath(directory or "")
 
 
 def mask_text(text: str) -> str:
