@@ -24,7 +24,13 @@ _BYTES: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 1
 class Settings(BaseModel):
     """A table of settings: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=False,
+        use_attribute_docstrings=True,  # what a field's docstring says is what an editor shows for its key
+    )
 
 
 def parse_duration(value: Any) -> float:

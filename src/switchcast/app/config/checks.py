@@ -1,0 +1,250 @@
+"""What one table of the configuration says about another: names, roles, policies, addresses, conditions."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from switchcast._native import Matcher
+from switchcast.app.config.endpoint_checks import EndpointChecks
+from switchcast.app.config.locate import Path
+from switchcast.app.config.model import FileSettings, RouteSettings
+from switchcast.app.config.problems import Problems, key_text, masked
+from switchcast.app.config.secret_files import read_secret, secret_path
+from switchcast.app.config.shapes import nearest
+from switchcast.endpoints import Role
+from switchcast.errors import BindingError, ConditionError
+from switchcast.guard.policy import SHIPPED, SHORTEST_KEY
+from switchcast.rules.settings import RuleSettings
+
+__all__ = ["Checks"]
+
+LEAVES_THE_HOST: Final = frozenset({"multicast", "udp"})
+"""Schemes of sinks that other hosts listen to: a route to one has the policy ``cluster`` unless it says otherwise."""
+WITHOUT_ADDRESS: Final = frozenset({"esl", "sim"})
+"""Schemes of sources whose events come with no sender's address."""
+
+
+@dataclass
+class Checks:
+    """The checks over a whole file.
+
+    ``broken`` are the names under ``[endpoints]`` and ``[policies]`` whose tables could not be read: to name one is no
+    second mistake. ``places`` is the index in the file of each route and rule that could be read.
+    """
+
+    problems: Problems
+    endpoints: EndpointChecks
+    environ: Mapping[str, str]
+    broken: Collection[tuple[str, str]] = ()
+    places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    _used: set[tuple[str, str]] = field(default_factory=set)
+
+    def check(self, settings: FileSettings) -> FileSettings:
+        """``settings`` with the names and policies of routes filled in."""
+        names: set[str] = set()
+        routes = []
+        for place, route in zip(self._places("route", settings.route), settings.route, strict=True):
+            path = ("route", place)
+            filled = self._route(path, route, settings)
+            if filled.name in names and route.name is not None:
+                self.problems.add((*path, "name"), route.name, "another route has this name; choose another")
+            routes.append(_renamed(filled, names))
+            names.add(routes[-1].name or "")
+        self._rules(settings)
+        self._metrics(settings)
+        self._unused(settings)
+        return settings.model_copy(update={"route": tuple(routes)})
+
+    def resolved_secrets(self, tables: Any, path: Path) -> Any:
+        """``tables`` with each secret file's path, checked; of endpoints the URL has them already."""
+        if isinstance(tables, Mapping):
+            return {
+                key: self._secret(each, (*path, key))
+                if isinstance(each, str) and _names_a_file(path, key)
+                else self.resolved_secrets(each, (*path, key))
+                for key, each in tables.items()
+            }
+        if isinstance(tables, list | tuple):
+            return [self.resolved_secrets(each, (*path, index)) for index, each in enumerate(tables)]
+        return tables
+
+    def _secret(self, text: str, path: Path) -> str:
+        try:
+            file = secret_path(text, self.environ)
+            secret = read_secret(file)
+        except ValueError as error:
+            self.problems.add(path, text, str(error))
+            return text
+        if path[0] == "policies" and len(secret) < SHORTEST_KEY:
+            self.problems.add(
+                path,
+                text,
+                f"the key in it has {len(secret)} bytes, and at least {SHORTEST_KEY} are needed; make one with: "
+                "openssl rand -hex 32",
+            )
+        return file
+
+    def _places(self, key: str, tables: Collection[Any]) -> tuple[int, ...]:
+        return self.places.get(key) or tuple(range(len(tables)))
+
+    def _route(self, path: Path, route: RouteSettings, settings: FileSettings) -> RouteSettings:
+        known = self._named(route.source, "source", (*path, "from"), settings)
+        if known:
+            self._allow((*path, "allow"), route)
+        for index, sink in enumerate(route.to):
+            place = (*path, "to", index)
+            if sink in route.to[:index]:
+                self.problems.add(place, sink, "stands twice; leave one out")
+            elif sink == route.source:
+                self.problems.add(place, sink, "events would go back to where they come from; name another endpoint")
+            else:
+                self._named(sink, "sink", place, settings)
+        self._matching(path, route)
+        return route.model_copy(
+            update={
+                "name": route.name or f"{route.source}-to-{'-'.join(route.to)}",
+                "policy": self._policy((*path, "policy"), route, settings),
+            }
+        )
+
+    def _named(self, name: str, role: Role, path: Path, settings: FileSettings) -> bool:
+        """Whether there is an endpoint of this name that can be used; notes where there is none."""
+        self._used.add(("endpoints", name))
+        if ("endpoints", name) in self.broken:
+            return False
+        if name not in settings.endpoints:
+            names = [*settings.endpoints, *(each for kind, each in self.broken if kind == "endpoints")]
+            self.problems.add(path, name, f"there is no [endpoints.{_bare(name)}]; {_hint(name, names)}")
+            return False
+        self.endpoints.check_role(name, role, path)
+        return name in self.endpoints.made
+
+    def _allow(self, path: Path, route: RouteSettings) -> None:
+        scheme = self.endpoints.made[route.source].url.scheme
+        if route.allow and scheme in WITHOUT_ADDRESS:
+            self.problems.add(
+                path, None, f"events from {scheme}: have no sender's address, so none would be let in; leave it out"
+            )
+        for index, text in enumerate(route.allow):
+            try:
+                ipaddress.ip_network(text)
+            except ValueError:
+                self.problems.add((*path, index), text, _address_mend(text))
+
+    def _matching(self, path: Path, route: RouteSettings) -> None:
+        try:
+            self._warn((*path, "bindings"), Matcher(route.bindings).warnings)
+        except BindingError as error:
+            self.problems.add((*path, "bindings"), route.bindings, str(error))
+        try:
+            Matcher("all", route.where)
+        except ConditionError as error:
+            self.problems.add((*path, "where"), route.where, str(error))
+
+    def _policy(self, path: Path, route: RouteSettings, settings: FileSettings) -> str:
+        if route.policy is None:
+            made = [self.endpoints.made[sink] for sink in route.to if sink in self.endpoints.made]
+            return "cluster" if any(sink.url.scheme in LEAVES_THE_HOST for sink in made) else "all"
+        self._used.add(("policies", route.policy))
+        known = {*settings.policies, *SHIPPED}
+        if route.policy not in known and ("policies", route.policy) not in self.broken:
+            hint = nearest(route.policy, sorted(known))
+            self.problems.add(path, route.policy, f"there is no [policies.{_bare(route.policy)}]; {hint}")
+        return route.policy
+
+    def _rules(self, settings: FileSettings) -> None:
+        names: set[str] = set()
+        for place, rule in zip(self._places("rule", settings.rule), settings.rule, strict=True):
+            path = ("rule", place)
+            if rule.name in names:
+                self.problems.add((*path, "name"), rule.name, "another rule has this name; choose another")
+            names.add(rule.name)
+            self._warn((*path, "on"), rule.warnings)
+            self._targets(path, rule, settings)
+
+    def _targets(self, path: Path, rule: RuleSettings, settings: FileSettings) -> None:
+        for key, action in (("esl-api", rule.esl_api), ("esl-event", rule.esl_event)):
+            if action is None:
+                continue
+            place = (*path, key, "endpoint")
+            if self._named(action.endpoint, "sink", place, settings):
+                scheme = self.endpoints.made[action.endpoint].url.scheme
+                if scheme != "esl":
+                    self.problems.add(place, action.endpoint, f"is {scheme}: and no switch; name an esl: endpoint")
+        for index, sink in enumerate(rule.emit.to if rule.emit else ()):
+            self._named(sink, "sink", (*path, "emit", "to", index), settings)
+
+    def _metrics(self, settings: FileSettings) -> None:
+        if settings.metrics is None:
+            return
+        host = settings.metrics.address[0]
+        try:
+            loopback = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            loopback = host == "localhost"
+        if not loopback:
+            sentence = f"{settings.metrics.listen} can be read from other hosts, without a password"
+            self._warn(("metrics", "listen"), [sentence])
+
+    def _unused(self, settings: FileSettings) -> None:
+        if not settings.route and not settings.rule and not self.problems.found():
+            self.warnings.append(f"{self.problems.file}: there is no [[route]] and no [[rule]]: nothing would be done")
+            return
+        for kind, tables in (("endpoints", settings.endpoints), ("policies", settings.policies)):
+            for name in tables:
+                if (kind, name) not in self._used:
+                    what = "no route and no rule" if kind == "endpoints" else "no route"
+                    self._warn((kind, name), [f"{what} names it"])
+        for name, policy in settings.policies.items():
+            self._warn(("policies", name), policy.warnings())
+        for name, endpoint in settings.endpoints.items():
+            url = self.endpoints.made[name].url if name in self.endpoints.made else None
+            if url is not None and url.scheme == "esl" and not {"password_file", "password"} & dict(url.options).keys():
+                place = ("endpoints", name, "password_file") if endpoint.password_file else ("endpoints", name)
+                self._warn(place, ["no password_file: the password that every FreeSWITCH is shipped with is tried"])
+
+    def _warn(self, path: Path, sentences: Collection[str]) -> None:
+        where, _ = self.problems.place(path)
+        self.warnings.extend(masked(f"{where}: {key_text(path)}: {sentence}") for sentence in sentences)
+
+
+def _renamed(route: RouteSettings, names: set[str]) -> RouteSettings:
+    """``route`` under a name that no other has."""
+    return next(
+        route if name == route.name else route.model_copy(update={"name": name})
+        for name in _numbered(route.name or "")
+        if name not in names
+    )
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    number = 2
+    while True:
+        yield f"{name}-{number}"
+        number += 1
+
+
+def _names_a_file(path: Path, key: str) -> bool:
+    return key.endswith("_file") or (bool(path) and str(path[-1]).endswith("_files"))
+
+
+def _bare(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{name}"'
+
+
+def _hint(name: str, names: Collection[str]) -> str:
+    return nearest(name, names) if names else "there are no endpoints yet"
+
+
+def _address_mend(text: str) -> str:
+    try:
+        wider = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return "no IP address or network; write 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32"
+    return f"has bits beyond its prefix; for the network write {wider}, for one host {text.partition('/')[0]}"

@@ -1,0 +1,145 @@
+"""The ``[endpoints]`` tables, checked as far as can be without opening one: URLs, options, secrets, roles."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from switchcast._native import StockFrames
+from switchcast.app.config.configuration import ConfiguredEndpoint
+from switchcast.app.config.locate import Path
+from switchcast.app.config.model import EndpointSettings
+from switchcast.app.config.problems import Problems
+from switchcast.app.config.secret_files import fingerprint, read_secret, secret_path
+from switchcast.endpoints import Endpoint, EndpointUrl, Role, make_endpoint
+from switchcast.endpoints.url import SECRET_OPTIONS
+from switchcast.errors import KeyTextError, SwitchcastError
+
+__all__ = ["EndpointChecks"]
+
+SECRET_FILES: Final = ("password_file", "psk_file")
+HeldSecrets = Mapping[str, Mapping[str, str]]
+"""Secrets that are in no file: endpoint, then option (``psk``), then the secret."""
+
+
+@dataclass
+class EndpointChecks:
+    """Endpoints by name, of which each was looked at once. ``made`` holds those that can be, as no role yet."""
+
+    problems: Problems
+    environ: Mapping[str, str]
+    configured: dict[str, ConfiguredEndpoint] = field(default_factory=dict)
+    made: dict[str, Endpoint] = field(default_factory=dict)
+
+    def check(self, tables: Mapping[str, EndpointSettings], held: HeldSecrets) -> None:
+        """Look at all of ``tables``; mistakes go to ``problems``."""
+        for name, settings in tables.items():
+            self._check(name, settings, held.get(name, {}))
+
+    def check_role(self, name: str, role: Role, path: Path) -> None:
+        """Note where the endpoint ``name``, which ``path`` names as a source or a sink, cannot be one."""
+        endpoint = self.made.get(name)
+        if endpoint is None:
+            return  # what is wrong with it has been told
+        scheme = endpoint.url.scheme
+        if role == "source" and not endpoint.is_source:
+            self.problems.add(path, name, f"{scheme}: can be sent to but not listened to; name another endpoint")
+        elif role == "sink" and not endpoint.is_sink:
+            self.problems.add(path, name, f"{scheme}: can be listened to but not sent to; name another endpoint")
+        else:
+            self._make(name, endpoint.url, role)
+
+    def _check(self, name: str, settings: EndpointSettings, held: Mapping[str, str]) -> None:
+        before = self.problems.found()
+        path: Path = ("endpoints", name)
+        try:
+            url = EndpointUrl.parse(settings.url)
+        except SwitchcastError as error:
+            self.problems.add((*path, "url"), None, str(error))
+            return
+        self._refuse_secrets(name, url)
+        secrets = {key: text for key in SECRET_FILES if (text := getattr(settings, key)) is not None}
+        prints = []
+        for key, text in secrets.items():
+            if url.text(key) is not None:
+                self.problems.add((*path, key), text, f"{key} is given in the URL too; keep it here")
+            url, print_ = self._with_secret(url, (*path, key), text)
+            prints.append(print_)
+        for key in set(SECRET_FILES) - set(secrets):
+            prints += [self._with_secret(url, (*path, "url"), text)[1] for option, text in url.options if option == key]
+        url = replace(url, options=(*url.options, *held.items()))
+        prints += [fingerprint(secret.encode()) for secret in held.values()]
+        if self.problems.found() == before and (endpoint := self._make(name, url)) is not None:
+            self._check_hosts(name, endpoint)
+        if self.problems.found() == before:
+            self.configured[name] = ConfiguredEndpoint(name, url, settings.queue, settings.overflow, tuple(prints))
+
+    def _refuse_secrets(self, name: str, url: EndpointUrl) -> None:
+        path = ("endpoints", name, "url")
+        named = {option for option, _ in url.options if option in SECRET_OPTIONS}
+        if url.password is not None:
+            named.add("password")
+        for option in sorted(named):
+            self.problems.add(
+                path,
+                str(url),
+                f"a configuration holds no secrets; put it in a file and write "
+                f'{option}_file = "/etc/switchcast/{name}.{option}"',
+            )
+
+    def _with_secret(self, url: EndpointUrl, path: Path, text: str) -> tuple[EndpointUrl, str]:
+        """``url`` with the option for the file that ``text`` names, and the secret's fingerprint."""
+        option = str(path[-1])
+        try:
+            file = secret_path(text, self.environ)
+            secret = read_secret(file)
+        except ValueError as error:
+            self.problems.add(path, text, str(error))
+            return url, ""
+        if "psk" in option:
+            with contextlib.suppress(KeyTextError):
+                StockFrames(secret)
+                return replace(url, options=(*url.options, (option, file))), fingerprint(secret)
+            self.problems.add(path, text, "the key in it is too long; the module's has 1 to 72 bytes")
+            return url, ""
+        added = () if option == "url" else ((option, file),)
+        return replace(url, options=(*url.options, *added)), fingerprint(secret)
+
+    def _make(self, name: str, url: EndpointUrl, role: Role | None = None) -> Endpoint | None:
+        """The endpoint, never opened; ``None`` when there is something wrong with its URL, which is noted."""
+        try:
+            endpoint = make_endpoint(url, role=role)
+        except SwitchcastError as error:
+            message = str(error).removeprefix(f"{url}: ")
+            key = next((key for key in SECRET_FILES if f"option {key!r}" in message), None)
+            if key is not None and EndpointUrl.text(url, key) is not None:
+                mend = f"{url.scheme}: endpoints take no {key}; leave it out"
+                self.problems.add(("endpoints", name, key), None, mend)
+            else:
+                self.problems.add(("endpoints", name, "url"), str(url), message)
+            return None
+        self.made[name] = endpoint
+        return endpoint
+
+    def _check_hosts(self, name: str, endpoint: Endpoint) -> None:
+        """A group where an address is meant, or the other way round; names are looked up only when it is opened."""
+        url, path = endpoint.url, ("endpoints", name, "url")
+        addresses = list(_addresses(url.hosts))
+        if url.scheme == "udp" and any(address.is_multicast for address in addresses):
+            self.problems.add(path, str(url), "this is a multicast group; write multicast:// instead of udp://")
+        none_is_a_group = not any(address.is_multicast for address in addresses)
+        if url.scheme == "multicast" and len(addresses) == len(url.hosts) and none_is_a_group:
+            self.problems.add(
+                path,
+                str(url),
+                "this is no multicast group (224.0.0.0/4 or ff00::/8); for a unicast address write udp:// instead",
+            )
+
+
+def _addresses(hosts: Iterable[str]) -> Iterable[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    for host in hosts:
+        with contextlib.suppress(ValueError):
+            yield ipaddress.ip_address(host)

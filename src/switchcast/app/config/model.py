@@ -1,0 +1,207 @@
+"""The tables of the configuration file, put together from those of the features.
+
+``FileSettings`` is the whole file. pydantic-settings reads it from two sources: the environment (``environment``), and
+the file itself. What one table says about another is compared in ``checks``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from switchcast.bus import QUEUE_EVENTS, Overflow
+from switchcast.guard.policy import PolicySettings
+from switchcast.rules.settings import RuleSettings
+from switchcast.settings import Duration, Settings
+from switchcast.views.peers import PeersSettings
+
+__all__ = [
+    "ControlSettings",
+    "Document",
+    "EndpointSettings",
+    "FileSettings",
+    "LoggingSettings",
+    "MetricsSettings",
+    "NodeSettings",
+    "RouteSettings",
+    "host_and_port",
+]
+
+NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+LONGEST_SOCKET_PATH: Final = 107
+"""Bytes of a Unix socket's path (``sun_path`` of unix(7), less its NUL)."""
+
+Name = Annotated[str, Field(pattern=NAME)]
+"""Letters, digits, ``.``, ``_`` and ``-``, at most 64: names become labels of metrics and parts of file names."""
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """``127.0.0.1:9747`` or ``[::1]:9747`` in two. Raises ``ValueError``."""
+    host, colon, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not (colon and bare and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError("write an address and a port, as 127.0.0.1:9747 or [::1]:9747")
+    if ":" in bare and bare == host:
+        raise ValueError(f"an IPv6 address stands in brackets: [{bare}]:{port}")
+    return bare, int(port)
+
+
+def _listen(text: str) -> str:
+    host_and_port(text)
+    return text
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError("write an absolute path, one that begins with /")
+    return path
+
+
+def _socket_path(path: str) -> str:
+    if len(_absolute(path).encode("utf-8", "surrogateescape")) > LONGEST_SOCKET_PATH:
+        raise ValueError(f"a socket's path has at most {LONGEST_SOCKET_PATH} bytes; choose a shorter one")
+    return path
+
+
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+
+
+class NodeSettings(Settings):
+    """The ``[node]`` table: this node itself."""
+
+    name: str = Field(default="", max_length=255, examples=["fs1.example.com"])
+    """What this node calls itself: ``node`` in conditions, and the sender that it never re-fires. By default the
+    machine's host name, which is FreeSWITCH's own default as well."""
+    state_dir: AbsolutePath = "/var/lib/switchcast"
+    """Where journals are kept; by default ``$STATE_DIRECTORY``, which systemd sets, or ``/var/lib/switchcast``."""
+    drain: Duration = 5.0
+    """How long queues may empty themselves when the node stops."""
+
+
+class LoggingSettings(Settings):
+    """The ``[log]`` table: how the node tells what it does, on standard error."""
+
+    format: Literal["console", "json"] = "console"
+    """``console`` for people, ``json`` for programs."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is told."""
+
+
+class MetricsSettings(Settings):
+    """The ``[metrics]`` table: figures for Prometheus. Without the table there are none."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = Field(default="127.0.0.1:9747", examples=["127.0.0.1:9747"])
+    """Address and port; loopback unless you say otherwise."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """``listen`` as host and port."""
+        return host_and_port(self.listen)
+
+
+class ControlSettings(Settings):
+    """The ``[control]`` table: the socket by which ``switchcast status`` and ``peers`` ask the running node."""
+
+    socket: Annotated[str, AfterValidator(_socket_path)] = "/run/switchcast/control.sock"
+    """Its absolute path."""
+
+
+class EndpointSettings(Settings):
+    """An ``[endpoints.NAME]`` table: one end of the line."""
+
+    url: str = Field(
+        min_length=1, examples=["multicast://239.192.1.1:4242?interface=eth0", "esl://127.0.0.1:8021", "file:a.jsonl"]
+    )
+    """Where it is: the endpoint's URL, without secrets."""
+    password_file: str | None = Field(
+        default=None, examples=["/etc/switchcast/esl.password", "credential:esl.password"]
+    )
+    """The file that holds the event socket's password, readable by its owner only, or ``credential:NAME``."""
+    psk_file: str | None = Field(default=None, examples=["/etc/switchcast/group.psk", "credential:group.psk"])
+    """The file that holds the group's pre-shared key, readable by its owner only, or ``credential:NAME``."""
+    queue: int = Field(default=QUEUE_EVENTS, ge=1, le=10_000_000)
+    """Events that wait in front of it when it is a sink."""
+    overflow: Overflow = "drop-oldest"
+    """What is done when that queue is full."""
+
+
+class RouteSettings(Settings):
+    """A ``[[route]]`` table: from one endpoint to others, and what may go that way."""
+
+    name: Name | None = None
+    """By default ``FROM-to-TO``."""
+    source: str = Field(alias="from", min_length=1, examples=["switch"])
+    """The endpoint that events come from."""
+    to: tuple[str, ...] = Field(min_length=1, examples=[["group"]])
+    """The endpoints that they go to."""
+    bindings: str = Field(default="all", examples=["HEARTBEAT MESSAGE_WAITING CUSTOM sofia::register"])
+    """Which events, in FreeSWITCH's own words."""
+    where: str | None = Field(default=None, examples=["sender != node"])
+    """Which of those: a condition in CEL."""
+    policy: str | None = Field(default=None, examples=["cluster", "monitoring", "all"])
+    """What of them may leave: a name under ``[policies]`` or a shipped one. By default ``cluster`` when an endpoint in
+    ``to`` is multicast: or udp:, else ``all``."""
+    allow: tuple[str, ...] = Field(default=(), examples=[["192.0.2.0/24", "2001:db8::7"]])
+    """Addresses and networks that datagrams may come from. Empty: any."""
+    deduplicate: bool = False
+    """Whether an event that came already, by another path, is dropped."""
+
+
+class Document(PydanticBaseSettingsSource):
+    """Tables that have been read already, as a source for pydantic-settings."""
+
+    def __init__(self, settings: type[BaseSettings], tables: dict[str, Any]) -> None:
+        super().__init__(settings)
+        self._tables = tables
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Not asked for: the tables are given as a whole."""
+        return self._tables.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._tables
+
+
+class FileSettings(BaseSettings):
+    """The configuration of a switchcast node."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, case_sensitive=True, use_attribute_docstrings=True, title="switchcast"
+    )
+    sources: ClassVar[tuple[dict[str, Any], ...]] = ()
+    """The tables to read, those that win first. ``read`` makes a class of its own with them."""
+
+    node: NodeSettings = NodeSettings()
+    """This node itself."""
+    log: LoggingSettings = LoggingSettings()
+    """How the node tells what it does."""
+    metrics: MetricsSettings | None = None
+    """Figures for Prometheus; off without the table."""
+    control: ControlSettings = ControlSettings()
+    """The socket by which the command line asks the running node."""
+    peers: PeersSettings = PeersSettings()
+    """Who counts as there."""
+    endpoints: dict[Name, EndpointSettings] = Field(default_factory=dict)
+    """What events come from and go to, by name."""
+    policies: dict[Name, PolicySettings] = Field(default_factory=dict)
+    """What may leave this host, by name."""
+    route: tuple[RouteSettings, ...] = ()
+    """Which way events go."""
+    rule: tuple[RuleSettings, ...] = ()
+    """Which events become actions on this host."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **__: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Nothing but the tables given to ``read``: not this process's own environment, no file of variables."""
+        return tuple(Document(settings_cls, tables) for tables in cls.sources)
+
+    @classmethod
+    def read(cls, *tables: dict[str, Any]) -> FileSettings:
+        """The settings that ``tables`` make, the first of them winning. Raises pydantic's ``ValidationError``."""
+        bound = type(cls.__name__, (cls,), {"sources": tables, "__module__": __name__})
+        settings: FileSettings = bound()
+        return settings

@@ -1,0 +1,108 @@
+"""Configurations for tests, written into a folder of their own, with secrets that must never show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from switchcast.app.config import Configuration, load
+
+ESL_PASSWORD = "4-hedgehogs-and-a-tuba"  # noqa: S105 - a test's own
+GROUP_KEY = "seven-slow-herons"
+HASH_KEY = "sixteen-bytes-or-more-of-key"
+SECRETS = (ESL_PASSWORD, GROUP_KEY, HASH_KEY)
+
+TWO_ENDPOINTS = """\
+[endpoints.switch]
+url = "esl://127.0.0.1:8021"
+password_file = "{folder}/esl.password"
+
+[endpoints.group]
+url = "multicast://239.192.1.1:4242?interface=lo"
+psk_file = "{folder}/group.psk"
+"""
+
+FULL = (
+    """\
+[node]
+name = "fs1.example.com"
+state_dir = "{folder}"
+drain = "10s"
+
+[log]
+format = "json"
+level = "debug"
+
+[metrics]
+listen = "127.0.0.1:9748"
+
+[control]
+socket = "{folder}/control.sock"
+
+[peers]
+timeout = "90s"
+
+"""
+    + TWO_ENDPOINTS
+    + """
+[endpoints.archive]
+url = "file:{folder}/events.jsonl"
+queue = 1000
+overflow = "block"
+
+[policies.small]
+events = "HEARTBEAT CUSTOM sofia::register"
+headers = ["from-*", "to-*"]
+values = {{ "to-user" = "hash", "from-user" = "mask all but last 2" }}
+key_file = "{folder}/hash.key"
+
+[[route]]
+name = "out"
+from = "switch"
+to = ["group", "archive"]
+bindings = "HEARTBEAT CUSTOM sofia::register sofia::unregister"
+where = 'h["expires"] != "0"'
+policy = "small"
+
+[[route]]
+from = "group"
+to = ["switch"]
+allow = ["192.0.2.0/24", "2001:db8::7"]
+deduplicate = true
+
+[[rule]]
+name = "lamp"
+on = "MESSAGE_WAITING"
+run = ["/usr/local/bin/lamp", "{{h[MWI-Message-Account]}}"]
+once_per = {{ key = "{{h[MWI-Message-Account]}}", interval = "1m" }}
+
+[[rule]]
+name = "tell"
+on = "HEARTBEAT"
+[rule.webhook]
+url = "https://hooks.example.com/beat"
+headers = {{ "X-Token" = "not-for-show" }}
+secret_file = "{folder}/hash.key"
+
+[[rule]]
+name = "echo"
+on = "CUSTOM example::ping"
+emit = {{ to = ["group"], subclass = "example::pong" }}
+"""
+)
+
+
+def lay_out(folder: Path, text: str, name: str = "switchcast.toml") -> Path:
+    """``text`` as a configuration in ``folder``, which ``{folder}`` in it stands for, beside the secrets."""
+    for file, secret in (("esl.password", ESL_PASSWORD), ("group.psk", GROUP_KEY), ("hash.key", HASH_KEY)):
+        path = folder / file
+        path.write_text(f"{secret}\n")
+        path.chmod(0o600)
+    path = folder / name
+    path.write_text(text.format(folder=folder))
+    return path
+
+
+def loaded(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> Configuration:
+    """The configuration that ``text`` is, under ``environ`` and nothing else."""
+    return load(lay_out(folder, text), environ or {})

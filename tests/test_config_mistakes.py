@@ -1,0 +1,362 @@
+"""Mistakes in configurations: each gives one clear line, with the right place, the mend, exit code 78 and no secret."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from configurations import FULL, SECRETS, TWO_ENDPOINTS, lay_out, loaded
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from switchcast.app.config import Configuration, load
+from switchcast.errors import ConfigurationError
+
+SWITCH, GROUP = '[endpoints.switch]\nurl = "esl://127.0.0.1"\n', '[endpoints.group]\nurl = "multicast://239.192.1.1"\n'
+BOTH = SWITCH + GROUP
+"""Four lines."""
+ROUTE = BOTH + '[[route]]\nfrom = "switch"\nto = ["group"]\n'
+"""Seven lines."""
+RULE = '[[rule]]\nname = "r"\n'
+"""Two lines."""
+
+MISTAKES = [
+    # the file itself
+    ("[node", 1, "at the end of the file: a table's name is not closed; its ] is missing"),
+    ("[node]\nname = fs1", 2, "column 8: no value of TOML; write a text in quotes"),
+    ('[node]\nname = "fs1', 2, "a text is not closed; its quotes are missing"),
+    ('[node]\nname "fs1"', 2, "write key = value"),
+    ('[node]\nname = "a" drain = "5s"', 2, "something follows the value; write one key on a line"),
+    ('[node]\nname = "a"\nname = "b"', 3, "this key stands twice; leave one out"),
+    ("[node]\n[log]\n[node]", 3, "cannot declare ('node',) twice"),
+    ("[[route]]\nto = [1, 2", 2, "a list is not closed; its ] is missing"),
+    ("node = yes", 1, "yes and no as true and false"),
+    ("<configuration>", 1, "no statement of TOML"),
+    ("a = " + "[" * 2000, None, "its lists are nested too deep"),
+    ("a = " + "9" * 5000, None, "not TOML: "),
+    # tables and keys
+    ("[nod]", 1, "nod: unknown key; did you mean node?"),
+    ("nam = 1", 1, "nam: unknown key; there are node, log"),
+    ('[node]\nnam = "a"', 2, "node.nam: unknown key; did you mean name?"),
+    ("node = 5", 1, "node: 5: write a table"),
+    ('endpoints = ["a"]', 1, "endpoints: a list: write a table"),
+    ("[route]", 1, "route: a table: write a list in brackets"),
+    ("[node]\nname = 7", 2, "node.name: 7: write a text in quotes"),
+    ("[node]\nname = '" + "n" * 300 + "'", 2, "255"),
+    ('[node]\ndrain = "soon"', 2, 'node.drain: "soon": write a length of time as 500ms, 20s, 5m, 1h or 2d'),
+    ("[node]\ndrain = -1", 2, "node.drain: -1: a length of time is more than 0"),
+    ('[node]\nstate_dir = "state"', 2, 'node.state_dir: "state": write an absolute path'),
+    ('[log]\nlevel = "debugg"', 2, 'log.level: "debugg": none of debug, info, warning, error; did you mean debug?'),
+    ("[log]\nformat = true", 2, "log.format: true: none of console, json"),
+    ('[metrics]\nlisten = "9747"', 2, 'metrics.listen: "9747": write an address and a port, as 127.0.0.1:9747'),
+    ('[metrics]\nlisten = "::1:9747"', 2, "an IPv6 address stands in brackets: [::1]:9747"),
+    ('[metrics]\nlisten = "127.0.0.1:99999"', 2, "write an address and a port"),
+    ('[control]\nsocket = "control.sock"', 2, "control.socket: "),
+    ('[control]\nsocket = "/' + "s" * 200 + '"', 2, "a socket's path has at most 107 bytes"),
+    ("[peers]\ntimeout = 0", 2, "peers.timeout: 0: a length of time is more than 0"),
+    ("[peers]\ntimeot = 1", 2, "peers.timeot: unknown key; did you mean timeout?"),
+    # endpoints
+    ("[endpoints.a]", 1, 'endpoints.a.url: missing; for example url = "multicast://'),
+    ('[endpoints."a b"]\nurl = "memory:a"', 1, "a name has letters, digits, '.', '_' and '-'"),
+    ('[endpoints.a]\nurl = ""', 2, "endpoints.a.url: "),
+    ('[endpoints.a]\nurl = "239.192.1.1"', 2, "has no scheme"),
+    ('[endpoints.a]\nurl = "multicats://239.192.1.1"', 2, "did you mean multicast:?"),
+    ('[endpoints.a]\nurl = "multicast://239.192.1.1?interfaces=lo"', 2, "did you mean 'interface'?"),
+    ('[endpoints.a]\nurl = "multicast://239.192.1.1?ttl=300"', 2, "ttl=300 is out of range; 0 to 255 are allowed"),
+    ('[endpoints.a]\nurl = "multicast://192.0.2.1"', 2, "no multicast group"),
+    ('[endpoints.a]\nurl = "udp://239.192.1.1"', 2, "write multicast:// instead of udp://"),
+    ('[endpoints.a]\nurl = "multicast://ff15::1:4242"', 2, "an IPv6 address stands in brackets"),
+    ('[endpoints.a]\nurl = "esl://127.0.0.1:port"', 2, "the port 'port' is not a number"),
+    ('[endpoints.a]\nurl = "sim://?nodes=none"', 2, "nodes='none' is not a whole number"),
+    (
+        '[endpoints.a]\nurl = "esl://:seven-slow-herons@127.0.0.1"',
+        2,
+        'write password_file = "/etc/switchcast/a.password"',
+    ),
+    ('[endpoints.a]\nurl = "esl://127.0.0.1?password=seven-slow-herons"', 2, "a configuration holds no secrets"),
+    ('[endpoints.a]\nurl = "udp://192.0.2.1?psk=seven-slow-herons"', 2, 'write psk_file = "/etc/switchcast/a.psk"'),
+    ('[endpoints.a]\nurl = "memory:a"\npassword = "seven-slow-herons"', 3, "unknown key; did you mean password_file?"),
+    ('[endpoints.a]\nurl = "memory:a"\nqueue = 0', 3, "endpoints.a.queue: 0: out of range; at least 1 is allowed"),
+    ('[endpoints.a]\nurl = "memory:a"\nqueue = "many"', 3, 'endpoints.a.queue: "many": write a whole number'),
+    ('[endpoints.a]\nurl = "memory:a"\noverflow = "drop"', 3, "none of drop-oldest, drop-newest, block"),
+    # secrets
+    (GROUP + 'psk_file = "/nowhere/key"', 3, 'endpoints.group.psk_file: "/nowhere/key": no such file'),
+    (GROUP + 'psk_file = "group.psk"', 3, "write an absolute path, or credential:NAME"),
+    (GROUP + 'psk_file = "{folder}"', 3, "Is a directory, though it should hold a secret"),
+    (GROUP + 'psk_file = "{folder}/open.key"', 3, "others may read this secret (mode 0644); run: chmod 600"),
+    (GROUP + 'psk_file = "{folder}/empty.key"', 3, "is empty, though it should hold a secret"),
+    (GROUP + 'psk_file = "{folder}/long.key"', 3, "1 to 72 bytes"),
+    (GROUP + 'psk_file = "credential:psk"', 3, "$CREDENTIALS_DIRECTORY is not set"),
+    (GROUP + 'psk_file = "credential:../psk"', 3, "a credential's name has letters"),
+    (GROUP + 'password_file = "{folder}/esl.password"', 3, "multicast: endpoints take no password_file"),
+    (
+        '[endpoints.a]\nurl = "udp://192.0.2.1?psk_file=/a"\npsk_file = "{folder}/group.psk"',
+        3,
+        "is given in the URL too; keep it here",
+    ),
+    # routes
+    (BOTH + '[[route]]\nto = ["group"]', 5, 'route[1].from: missing; for example from = "switch"'),
+    (BOTH + '[[route]]\nfrom = "switch"', 5, 'route[1].to: missing; for example to = ["group"]'),
+    (BOTH + '[[route]]\nfrom = "switch"\nto = []', 7, "route[1].to: a list: empty; give at least one"),
+    (BOTH + '[[route]]\nfrom = "switch"\nto = "group"', 7, 'route[1].to: "group": write a list in brackets'),
+    (
+        BOTH + '[[route]]\nfrom = "swich"\nto = ["group"]',
+        6,
+        'route[1].from: "swich": there is no [endpoints.swich]; did you',
+    ),
+    (
+        BOTH + '[[route]]\nfrom = "switch"\nto = ["group",\n"grup"]',
+        8,
+        'route[1].to[2]: "grup": there is no [endpoints.grup]',
+    ),
+    (BOTH + '[[route]]\nfrom = "switch"\nto = ["group", "group"]', 7, "stands twice; leave one out"),
+    (BOTH + '[[route]]\nfrom = "switch"\nto = ["switch"]', 7, "events would go back to where they come from"),
+    (
+        SWITCH + '[endpoints.sim]\nurl = "sim://"\n[[route]]\nfrom = "switch"\nto = ["sim"]',
+        7,
+        'route[1].to[1]: "sim": sim: can be listened to but not sent to',
+    ),
+    (
+        GROUP + '[endpoints.f]\nurl = "file:a.txt"\n[[route]]\nfrom = "group"\nto = ["f"]',
+        4,
+        "endpoints.f.url: ",
+    ),
+    (ROUTE + 'bindings = ""', 8, "the bindings are empty; write all"),
+    (ROUTE + "where = 'nam == \"a\"'", 8, "column 1: unknown name nam"),
+    (ROUTE + "where = 'h[\"a\" == 1'", 8, "column 11: the condition ends where ']' is missing"),
+    (ROUTE + 'policy = "clusterr"', 8, "there is no [policies.clusterr]; did you mean cluster?"),
+    (ROUTE + 'deduplicate = "maybe"', 8, 'route[1].deduplicate: "maybe": write true or false'),
+    (ROUTE + 'alow = ["192.0.2.1"]', 8, "route[1].alow: unknown key; did you mean allow?"),
+    (ROUTE + 'name = "a"\n[[route]]\nname = "a"\nfrom = "group"\nto = ["switch"]', 10, "another route has this name"),
+    (ROUTE + 'allow = ["192.0.2.1"]', 8, "events from esl: have no sender's address"),
+    (
+        BOTH + '[[route]]\nfrom = "group"\nto = ["switch"]\nallow = ["192.0.2.1",\n"192.0.2.1/24"]',
+        9,
+        "for the network write 192.0.2.0/24, for one host 192.0.2.1",
+    ),
+    (BOTH + '[[route]]\nfrom = "group"\nto = ["switch"]\nallow = ["fs1"]', 8, '"fs1": no IP address or network'),
+    # policies
+    ("[policies.p]", 1, "policies.p: no event passes"),
+    ('[policies.p]\nevents = "all"\nvalues = {{ a = "rot13" }}', 3, "policies.p.values: "),
+    ('[policies.p]\nevents = "all"\nvalues = {{ a = "hash" }}', 1, "hash needs key_file"),
+    (
+        '[policies.p]\nevents = "all"\nvalues = {{ a = "hash" }}\nkey_file = "{folder}/short.key"',
+        4,
+        "the key in it has 5 bytes, and at least 16 are needed",
+    ),
+    ('[policies.p]\nevents = "all"\nheders = []', 3, "policies.p.heders: unknown key; did you mean headers?"),
+    # rules
+    (RULE, 1, "rule[1]: the rule r does nothing; give it one of run, webhook"),
+    (RULE + 'log = "a"\nemit = {{to = ["a"], subclass = "a::b"}}', 1, "a rule does one thing; make two rules"),
+    (RULE + 'run = ["ls"]', 3, "the program 'ls' is not absolute"),
+    (RULE + 'run = "ls -l"', 3, "there is no shell"),
+    (RULE + "run = []", 3, "rule[1].run.command: "),
+    (RULE + 'log = "{{nam}}"', 3, "rule[1].log.message: "),
+    (RULE + 'log = "a"\non = ""', 4, "rule[1].on: "),
+    (RULE + 'log = "a"\nwhere = "nam"', 4, "rule[1].where: "),
+    (RULE + 'log = "a"\n' + RULE + 'log = "b"', 5, 'rule[2].name: "r": another rule has this name'),
+    (
+        RULE + 'emit = {{to = ["a"], subclass = "a::b"}}',
+        3,
+        'rule[1].emit.to[1]: "a": there is no [endpoints.a]; there are no endpoints yet',
+    ),
+    (RULE + '[rule.esl-api]\nendpoint = "a"\ncommand = ["status"]', 4, "rule[1].esl-api.endpoint: "),
+    (RULE + '[rule.esl_api]\nendpoint = "a"\ncommand = ["status"]', 4, "rule[1].esl-api.endpoint: "),
+    (GROUP + RULE + '[rule.esl-api]\nendpoint = "group"\ncommand = ["status"]', 6, "is multicast: and no switch"),
+    (RULE + 'webhook = "https://u:seven-slow-herons@example.com/"', 3, "holds no user or password"),
+    (
+        RULE + 'webhook = {{url = "https://example.com/", secret_file = "/nowhere/key"}}',
+        3,
+        'rule[1].webhook.secret_file: "/nowhere/key": no such file',
+    ),
+    (RULE + 'log = "a"\ndelivery = "twice"', 4, "none of at-most-once, at-least-once"),
+]
+"""A configuration, the line of its one mistake, and words of the message."""
+
+
+def test_the_corpus_is_as_large_as_it_should_be() -> None:
+    assert len({text for text, _, _ in MISTAKES}) == len(MISTAKES) >= 60
+
+
+@pytest.mark.parametrize(("text", "line", "words"), MISTAKES)
+def test_a_mistake_is_one_clear_line(tmp_path: Path, text: str, line: int | None, words: str) -> None:
+    for name, secret in (("open", "a"), ("empty", ""), ("long", "k" * 73), ("short", "short")):
+        (tmp_path / f"{name}.key").write_text(secret)
+        (tmp_path / f"{name}.key").chmod(0o644 if name == "open" else 0o600)
+    with pytest.raises(ConfigurationError) as raised:
+        loaded(tmp_path, text)
+    message = str(raised.value)
+    place = f"{tmp_path}/switchcast.toml:" + ("" if line is None else f"{line}: ")
+    assert message.startswith(place)
+    assert words in message
+    assert message.count("\n") == 0
+    assert raised.value.exit_code == 78
+    assert not any(secret in message for secret in SECRETS)
+
+
+VARIABLES = [
+    ("SWITCHCAST_NODE__NAM", "a", "no setting is called so; did you mean SWITCHCAST_NODE__NAME?"),
+    ("SWITCHCAST_NOD__NAME", "a", "no setting is called so; did you mean SWITCHCAST_NODE?"),
+    ("SWITCHCAST_NODE__NAME__FIRST", "a", "SWITCHCAST_NODE__NAME is a single value; nothing can follow it"),
+    ("SWITCHCAST_LOG__LEVEL", "loud", 'log.level: "loud": none of debug, info, warning, error'),
+    ("SWITCHCAST_NODE__DRAIN", "soon", 'node.drain: "soon": write a length of time'),
+    ("SWITCHCAST_ROUTE__0__POLICY", "all", "SWITCHCAST_ROUTE is a list, whose elements have no names"),
+    ("SWITCHCAST_ENDPOINTS__GROUP", "memory:a", "is a table; name a key of it, as SWITCHCAST_ENDPOINTS__GROUP__URL"),
+    ("SWITCHCAST_ENDPOINTS__NEW__QUEUE", "1", "endpoints.new.url: missing"),
+    ("SWITCHCAST_ENDPOINTS__", "1", "a name is missing"),
+    ("SWITCHCAST_ENDPOINTS__GROUP__QUEUE", "many", 'endpoints.group.queue: "many": write a whole number'),
+    ("SWITCHCAST_ENDPOINTS__GROUP__URL", "udp://192.0.2.1?psk=seven-slow-herons", "a configuration holds no secrets"),
+    ("SWITCHCAST_ENDPOINTS__GROUP__PSK_FILE", "/nowhere/key", "no such file, though it should hold a secret"),
+    ("SWITCHCAST_POLICIES__SMALL__HEADERS", "[a", "its value is no JSON"),
+    ("SWITCHCAST_POLICIES__SMALL__HEADERS", "a", "write a list in brackets"),
+    ("SWITCHCAST_NODE__NAME", "\udcff", "its value is not UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "words"), VARIABLES)
+def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path, name: str, value: str, words: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        loaded(tmp_path, FULL, {name: value})
+    assert str(raised.value).startswith(f"environment variable {name}: ")
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not any(secret in str(raised.value) for secret in SECRETS)
+
+
+def test_all_mistakes_are_told_in_the_files_order(tmp_path: Path) -> None:
+    text = """\
+[node]
+nam = "fs1"
+drain = "soon"
+
+[endpoints.switch]
+url = "esl://127.0.0.1:8021"
+queue = "many"
+
+[endpoints.group]
+
+[[route]]
+from = "switch"
+to = ["group", "archive"]
+where = "nam"
+
+[[route]]
+to = ["switch"]
+
+[[route]]
+from = "group"
+to = ["swich"]
+policy = "none"
+
+[[rule]]
+name = "a"
+
+[[rule]]
+name = "b"
+emit = {{ to = ["nowhere"], subclass = "a::b" }}
+"""
+    with pytest.raises(ConfigurationError) as raised:
+        loaded(tmp_path, text, {"SWITCHCAST_LOG__LEVEL": "loud"})
+    told = [re.sub(r"^.*?switchcast.toml:", "", line) for line in str(raised.value).splitlines()]
+    assert [line.partition(": ")[0] for line in told[1:]] == [
+        "2",
+        "3",
+        "7",
+        "9",
+        "13",
+        "14",
+        "16",
+        "21",
+        "22",
+        "24",
+        "29",
+    ]
+    assert told[0].startswith("environment variable SWITCHCAST_LOG__LEVEL")
+    assert "route[2].from: missing" in told[7]
+    assert 'route[3].to[1]: "swich": there is no [endpoints.swich]; did you mean switch?' in told[8]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Path.exists, "no such file"),
+        (lambda path: path.mkdir(), "is a directory; name a configuration file"),
+        (os.mkfifo, "is not a file"),
+        (lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links"),
+        (lambda path: path.write_bytes(b"[node]\nname = '\xe4'\n"), ":2: is not UTF-8"),
+        (lambda path: path.write_bytes(b"#" * 1_048_577), "is larger than 1,048,576 bytes"),
+        (lambda path: path.write_bytes("[node]".encode("utf-16")), ":1: is not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, make: object, words: str) -> None:
+    path = tmp_path / "a.toml"
+    assert callable(make)
+    make(path)
+    with pytest.raises(ConfigurationError, match=re.escape(words)) as raised:
+        load(path, {})
+    assert str(raised.value).startswith(str(path))
+    assert raised.value.exit_code == 78
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("[node]\r\nname = 'fs1'\r\n", encoding="utf-8-sig", newline="")
+    assert load(path, {}).node.name == "fs1"
+
+
+def outcome(path: Path) -> Configuration | ConfigurationError:
+    try:
+        return load(path, {})
+    except ConfigurationError as error:
+        return error
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(max_size=200) | st.text(st.sampled_from('[]{}=.,"#\n1ab_- '), max_size=80))
+def test_any_text_is_a_configuration_or_a_mistake(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
+    assert str(outcome(path))
+
+
+PIECES = FULL.replace("{{", "{").replace("}}", "}").splitlines()
+VALUES = [
+    "5",
+    "-1",
+    '""',
+    '"a"',
+    "true",
+    "[]",
+    "{}",
+    "[[1]]",
+    '{ a = "b" }',
+    "1979-05-27",
+    "nan",
+    '"\\u0000"',
+    '["a", 1]',
+]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_configuration_with_anything_in_it_is_one_or_a_mistake(tmp_path: Path, data: st.DataObject) -> None:
+    lines = list(PIECES)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(lines) - 1))
+        key, equals, _ = lines[place].partition(" = ")
+        if equals and data.draw(st.booleans()):
+            lines[place] = f"{key} = {data.draw(st.sampled_from(VALUES))}"
+        elif data.draw(st.booleans()):
+            del lines[place]
+        else:
+            lines.insert(place, lines[data.draw(st.integers(0, len(lines) - 1))])
+    path = lay_out(tmp_path, "")
+    path.write_text("\n".join(lines).replace("{folder}", str(tmp_path)))
+    ended = outcome(path)
+    assert not any(secret in f"{ended}{ended!r}" for secret in SECRETS)
+
+
+def test_the_two_endpoints_of_other_tests_are_right(tmp_path: Path) -> None:
+    assert isinstance(outcome(lay_out(tmp_path, TWO_ENDPOINTS)), Configuration)
