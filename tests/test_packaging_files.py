@@ -10,10 +10,11 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from test_docs import rows
 
-from switchcast import Event, StockFrames
+from switchcast import Event, StockFrames, errors
 from switchcast.app.config import Configuration, load
-from switchcast.errors import ConfigurationError, UsageError
+from switchcast.errors import ConfigurationError, SwitchcastError, UsageError
 from switchcast.rules.engine import Engine
 
 ROOT = Path(__file__).parent.parent
@@ -235,3 +236,28 @@ def test_the_rules_of_the_examples_fire_on_what_they_are_for(
     assert {firing.rule.name for firing in fired} == set(counts) == {rule.name for rule in rules}
     assert {name: count["condition_errors"] for name, count in counts.items()} == dict.fromkeys(counts, 0)
     assert counts["nearly-full"]["fired"] == 1
+
+
+def test_the_page_says_what_systemd_does_at_each_exit_code() -> None:
+    told = {int(row[0]): row[2] for row in rows("operations.md", "Exit codes", "code")}
+    ours = {
+        kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SwitchcastError)
+    }
+    assert ours <= told.keys()
+    settings = unit("switchcast")
+    prevented = {int(code) for code in settings["RestartPreventExitStatus"][0].split()}
+    wanted = {0, int(settings["SuccessExitStatus"][0])}
+    assert {code for code, done in told.items() if done.startswith("nothing")} == prevented | wanted
+    (pause,) = settings["RestartSec"]
+    again = f"starts it again after {pause.removesuffix('s')} s"
+    assert {done for code, done in told.items() if code not in prevented | wanted} == {again}
+
+
+def test_the_page_names_each_secret_that_a_unit_hands_over() -> None:
+    told = {
+        row[0].removeprefix("credential:"): row[1] for row in rows("operations.md", "Secrets", "in the configuration")
+    }
+    stored = {each.partition(":")[0]: each.partition(":")[2] for name in UNITS for each in unit(name)["LoadCredential"]}
+    assert {name: place.partition("`")[0] for name, place in told.items()} == {
+        name: f"/etc/credstore/{file}" for name, file in stored.items()
+    }
