@@ -122,6 +122,7 @@ MISTAKES = [
     ('run = ["./lamp"]', "run.command: the program './lamp' is not absolute; write its whole path"),
     ('run = ["{h[x]}"]', "run.command: the program may not come from an event, and '{h[x]}' holds {h[x]}"),
     ('run = ["/usr/bin/"]', "run.command: the program '/usr/bin/' is a directory; name a program in it"),
+    ('run = ["/x{{}}"]', "run.command: the program '/x{{}}' holds a brace; choose one without"),
     ('run = ["/x", "a\\u0000b"]', "run.command.1: 'a\\x00b' holds a NUL"),
     ('run = ["/x", "{"]', "run.command.1: a brace at character 1 of '{' has no other half; write {{"),
     ('run = {command = ["/x"], directory = "here"}', "run.directory: the directory 'here' is not absolute"),
@@ -153,6 +154,7 @@ MISTAKES = [
     ('esl-api = {endpoint = "s", command = ["uuid_kill", "x"]}', 'allow it by verbs = ["uuid_kill"]'),
     ('esl-api = {endpoint = "s", command = ["system", "x"], verbs = ["system"]}', "system would let an event run"),
     ('esl-api = {endpoint = "s", command = ["EXPAND", "x"], verbs = "EXPAND"}', "EXPAND would let an event run"),
+    ('esl-api = {endpoint = "s", command = ["bgapi", "x"], verbs = "bgapi"}', "bgapi would let an event run"),
     ('esl-api = {endpoint = "s", command = ["show", "a\\nb"]}', "holds a line break"),
     ('esl-api = {command = ["status"]}', "esl-api.endpoint: Field required"),
     # esl-event, emit

@@ -52,10 +52,12 @@ def one_line(text: str) -> str:
 
 
 def constant(text: str, what: str) -> str:
-    """A text without fields. Its double braces are kept as they are."""
+    """A text without fields, and so without braces."""
     fields = Template(text).fields
     if fields:
         raise ValueError(f"{what} may not come from an event, and {text!r} holds {{{fields[0]}}}; write it out")
+    if "{" in text or "}" in text:
+        raise ValueError(f"{what} {text!r} holds a brace; choose one without")
     return text
 
 

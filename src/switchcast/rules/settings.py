@@ -50,14 +50,19 @@ ACTIONS: Final = ("run", "webhook", "esl_api", "esl_event", "emit", "log")
 """The fields of a rule that are actions; just one of them is given."""
 SAFE_VERBS: Final = frozenset(
     {
-        "echo", "global_getvar", "group_call", "hostname", "in_group", "multicast_peers", "show", "sofia_contact",
-        "sofia_count_reg", "sofia_username_of", "status", "strftime", "user_exists", "uuid_buglist", "uuid_dump",
-        "uuid_exists", "uuid_getvar", "valet_info", "version", "vm_boxcount",
+        "echo", "group_call", "hostname", "in_group", "multicast_peers", "show", "sofia_contact", "sofia_count_reg",
+        "sofia_username_of", "status", "strftime", "user_exists", "uuid_buglist", "uuid_dump", "uuid_exists",
+        "uuid_getvar", "valet_info", "version", "vm_boxcount",
     }
 )  # fmt: skip
 """API commands that only tell: whatever an event puts behind one of them, nothing at the switch changes."""
-NEVER_VERBS: Final = frozenset({"bg_spawn", "bg_system", "eval", "expand", "spawn", "spawn_stream", "system"})
-"""API commands that give their arguments to a shell, or expand ``${...}`` in them, which can: an event would run it."""
+NEVER_VERBS: Final = frozenset(
+    {
+        "bg_spawn", "bg_system", "bgapi", "eval", "expand", "json", "sched_api", "spawn", "spawn_stream", "system",
+        "xml_wrap",
+    }
+)  # fmt: skip
+"""API commands that hand their arguments to a shell or to any other command, or expand ``${...}``, which can."""
 
 _VERB: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _RATE: Final = re.compile(r"(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*(ms|s|sec|second|m|min|minute|h|hour|d|day)")
@@ -100,15 +105,18 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_several, json_schema_input_t
 class RunSettings(_Table):
     """A program of this host: its argument list, never a shell."""
 
-    command: Words = Field(min_length=1)
+    command: Words = Field(min_length=1, examples=[["/usr/local/bin/lamp", "{h[MWI-Message-Account]}"]])
     """An absolute program, then templates: each is one argument, whatever the event puts into it."""
     timeout: Duration = 10.0
+    """How long it may take; then its process group gets TERM."""
     kill_after: Duration = 2.0
-    """From TERM to KILL of the process group."""
+    """How long after TERM the process group gets KILL."""
     output: Size = 65_536
     """Bytes of output that are kept for the log; the rest is read and counted."""
     environment: dict[str, TemplateText] = Field(default_factory=dict)
+    """Variables beside PATH and LANG: templates. Nothing of the node's own environment is passed on."""
     directory: str = "/"
+    """Where it runs: an absolute path."""
     allow_leading_dash: bool = False
     """Whether a value from an event may make an argument begin with ``-``, as an option does."""
 
@@ -142,15 +150,18 @@ class RunSettings(_Table):
 class WebhookSettings(_Table):
     """An HTTP request with the event as JSON."""
 
-    url: WebAddress
+    url: WebAddress = Field(examples=["https://example.com/lamp"])
     """A template; the host may not come from an event, and values are percent-encoded."""
     method: Literal["POST", "PUT"] = "POST"
+    """How it is sent."""
     headers: HttpHeaders = Field(default_factory=dict)
+    """Further headers: templates."""
     header_files: SecretFiles = Field(default_factory=dict)
-    """Headers whose values are secrets: the file that holds each."""
+    """Headers whose values are secrets: the file that holds each, or ``credential:NAME``."""
     secret_file: SecretFile | None = None
-    """Key of the HMAC-SHA256 signature."""
+    """The key of the HMAC-SHA256 signature: the file that holds it, or ``credential:NAME``."""
     timeout: Duration = 10.0
+    """How long the server may take to answer."""
     retry_for: Duration = 300.0
     """How long it is tried again before it becomes a dead letter."""
 
@@ -158,10 +169,12 @@ class WebhookSettings(_Table):
 class EslApiSettings(_Table):
     """An API command of a switch."""
 
-    endpoint: str = Field(min_length=1)
-    command: Words = Field(min_length=1)
+    endpoint: str = Field(min_length=1, examples=["switch"])
+    """The name of an esl: endpoint."""
+    command: Words = Field(min_length=1, examples=[["sofia_contact", "{h[user]}"]])
     """A verb, which may not come from an event, then templates: its arguments."""
     background: bool = False
+    """Whether as bgapi: the switch does not hold the connection up while it works."""
     verbs: Names = ()
     """Verbs allowed beside those that are safe by themselves."""
 
@@ -195,9 +208,13 @@ def _check_verb(verb: str) -> None:
 
 class _NewEvent(_Table):
     name: EventName = "CUSTOM"
-    subclass: Line | None = None
+    """The event's name, one that FreeSWITCH has."""
+    subclass: Line | None = Field(default=None, examples=["example::lamp"])
+    """The kind of a CUSTOM event."""
     headers: EventHeaders = Field(default_factory=dict)
+    """Its headers: templates. A line break in a value is refused."""
     body: TemplateText | None = None
+    """Its body: a template."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> _NewEvent:
@@ -213,27 +230,33 @@ class _NewEvent(_Table):
 class EslEventSettings(_NewEvent):
     """An event fired at a switch."""
 
-    endpoint: str = Field(min_length=1)
+    endpoint: str = Field(min_length=1, examples=["switch"])
+    """The name of an esl: endpoint."""
 
 
 class EmitSettings(_NewEvent):
     """A new event into sinks."""
 
-    to: Names = Field(min_length=1)
+    to: Names = Field(min_length=1, examples=[["group"]])
+    """The names of the endpoints it goes to."""
 
 
 class LogSettings(_Table):
     """A line in the node's log."""
 
-    message: Line
+    message: Line = Field(examples=["{h[MWI-Message-Account]} has mail"])
+    """The line: a template."""
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """How serious it is."""
 
 
 class RateSettings(_Table):
     """A token bucket: so many firings in so long, and so many at once. ``"10/s"``, ``"100/min"``, ``"5/h"``."""
 
-    count: int = Field(ge=1)
+    count: int = Field(ge=1, examples=[10])
+    """How many firings."""
     per: Duration = 1.0
+    """In how long."""
     burst: int | None = Field(default=None, ge=1)
     """How many may fire at once; ``count`` by default."""
 
@@ -241,9 +264,10 @@ class RateSettings(_Table):
 class OncePerSettings(_Table):
     """At most one firing for each key in an interval."""
 
-    key: TemplateText
-    """A template, such as ``{h[Unique-ID]}``."""
-    interval: Duration
+    key: TemplateText = Field(examples=["{h[Unique-ID]}"])
+    """A template: what counts as the same."""
+    interval: Duration = Field(examples=["1h"])
+    """How long a key that fired does not fire again."""
 
     @field_validator("key")
     @classmethod
@@ -269,34 +293,45 @@ def _run(given: Any) -> Any:
 class RuleSettings(_Table):
     """One rule. Exactly one action is given."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
-    on: str = "all"
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", examples=["new-voicemail"])
+    """Letters, digits, ``.``, ``_`` and ``-``, at most 64. No two rules have the same."""
+    on: str = Field(default="all", examples=["MESSAGE_WAITING CUSTOM sofia::register"])
     """Bindings, in FreeSWITCH's own words."""
-    where: str | None = None
-    """A condition in CEL."""
+    where: str | None = Field(default=None, examples=['h["MWI-Messages-Waiting"] == "yes"'])
+    """A condition in CEL: which of those events."""
     senders: Names = Field(default=(), alias="from")
     """Which senders may fire it: names, ``*`` and ``?`` allowed. Empty: any."""
     rate: Annotated[RateSettings, BeforeValidator(_rate, json_schema_input_type=RateSettings | str)] | None = None
+    """How many may fire in how long: ``"10/s"``, ``"100/min"``, ``"5/h"``, or a table. More are refused and counted."""
     debounce: Duration | None = None
     """Fire when so long nothing more has come (for the same ``key``), with the last event."""
     key: TemplateText = ""
-    """A template: what debounce tells apart and what keeps its order."""
+    """A template: what debounce tells apart, and what keeps its order."""
     once_per: OncePerSettings | None = None
+    """Fire once for a key in an interval."""
     concurrency: int = Field(default=1, ge=1, le=256)
-    queue: int = Field(default=1024, ge=1)
+    """How many actions of this rule may be under way at a time."""
+    queue: int = Field(default=1024, ge=1, le=1_000_000)
     """Firings that wait; more are refused and counted."""
     delivery: Literal["at-most-once", "at-least-once"] = "at-most-once"
+    """``at-least-once`` keeps a firing on disk until its action is done, and does it again after a crash."""
 
     run: Annotated[RunSettings, BeforeValidator(_run, json_schema_input_type=RunSettings | list[str])] | None = None
+    """A program of this host: ``["/usr/local/bin/lamp", "{name}"]``, or a table. There is no shell."""
     webhook: (
         Annotated[WebhookSettings, BeforeValidator(_short("url"), json_schema_input_type=WebhookSettings | str)] | None
     ) = None
+    """An HTTP request with the event as JSON: its address, or a table."""
     esl_api: EslApiSettings | None = Field(default=None, alias="esl-api")
+    """An API command of a switch."""
     esl_event: EslEventSettings | None = Field(default=None, alias="esl-event")
+    """An event fired at a switch."""
     emit: EmitSettings | None = None
+    """A new event into endpoints of this node."""
     log: Annotated[LogSettings, BeforeValidator(_short("message"), json_schema_input_type=LogSettings | str)] | None = (
         None
     )
+    """A line in the node's log: the line, or a table."""
 
     @field_validator("on")
     @classmethod
