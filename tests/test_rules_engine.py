@@ -13,7 +13,7 @@ from strategies import PROPERTY
 
 from switchcast import Event, Matcher, StockFrames
 from switchcast.rules.engine import REFUSALS, Engine, Firing
-from switchcast.rules.origin import HOPS, MAX_HOPS, ORIGIN, hops_of, origin_headers
+from switchcast.rules.origin import HOPS, ORIGIN, origin_headers
 from switchcast.rules.settings import RuleSettings
 
 
@@ -292,78 +292,6 @@ class Model:
         return [(key, now / 8)]
 
 
-# Rules that fire rules
-
-
-def answer(event: Event, node: str, name: str) -> Event:
-    """What an action of rule ``name`` makes of ``event``."""
-    return Event("TRAP", origin_headers(event, node, name))
-
-
-def test_a_rule_is_not_fired_by_what_it_made_itself() -> None:
-    engine = Engine([rule("echo", on="TRAP"), rule("other", on="TRAP")], "fs1")
-    own = answer(lamp(), "fs1", "echo")
-    assert (own[ORIGIN], own[HOPS]) == ("fs1/echo", "1")
-    assert [firing.rule.name for firing in engine.take([own], 0.0)] == ["other"]
-    assert engine.counters()["echo"]["refused_own"] == 1
-    assert len(engine.take([answer(lamp(), "fs2", "echo")], 0.0)) == 2
-
-
-def test_a_rule_knows_what_it_made_when_a_switch_has_re_fired_it() -> None:
-    engine = Engine([rule("echo", on="CUSTOM multicast::event")], "fs1")
-    marks = {"Event-Subclass": "multicast::event", f"Orig-{ORIGIN}": "fs1/echo", f"Orig-{HOPS}": "1"}
-    assert engine.take([Event("CUSTOM", marks)], 0.0) == []
-    assert engine.counters()["echo"]["refused_own"] == 1
-
-
-@pytest.mark.parametrize("nodes", [1, 2, 5])
-def test_rules_that_fire_one_another_settle(nodes: int) -> None:
-    """Every node has a rule that makes B of A and one that makes A of B, and hears all that any of them makes."""
-    rules = [rule("a", on="TRAP"), rule("b", on="DTMF")]
-    makes = {"a": "DTMF", "b": "TRAP"}
-    engines = [Engine(rules, f"fs{number}") for number in range(nodes)]
-    heard, rounds = [Event("TRAP")], 0
-    while heard:
-        rounds += 1
-        heard = [
-            Event(makes[firing.rule.name], origin_headers(firing.event, engine.node, firing.rule.name))
-            for engine in engines
-            for firing in engine.take(heard, float(rounds))
-        ]
-        assert rounds <= MAX_HOPS + 1
-    assert all(balanced(engine) for engine in engines)
-    assert sum(engine.counters()[name]["refused_hops"] for engine in engines for name in makes)
-
-
-@pytest.mark.parametrize(
-    ("text", "hops"),
-    [
-        ("0", 0),
-        ("", 0),
-        ("1", 1),
-        ("002", 2),
-        ("999", 999),
-        ("1000", 3),
-        ("-1", 3),
-        ("1.0", 3),
-        ("²", 3),
-        ("x" * 9999, 3),
-    ],
-)
-def test_a_mark_that_cannot_be_read_stops_there(text: str, hops: int) -> None:
-    event = Event("TRAP", {HOPS: text})
-    assert hops_of(event) == hops
-    assert bool(Engine([rule()], "fs1").take([event], 0.0)) is (hops < MAX_HOPS)
-
-
-def test_gap_records_fire_nothing() -> None:
-    gap = Event("CUSTOM", {"Event-Subclass": "switchcast::gap", "Gap-Events": "7"})
-    engine = Engine([rule("all"), rule("gaps", on="CUSTOM switchcast::gap"), rule("beats", on="HEARTBEAT")], "fs1")
-    assert engine.take([gap], 0.0) == []
-    assert [row["refused_gap"] for row in engine.counters().values()] == [1, 1, 0]
-    assert balanced(engine)
-
-
 # Why
 
 
@@ -405,7 +333,7 @@ def test_loops_and_gaps_are_told() -> None:
     engine = Engine([rule("r", senders=["fs2"])], "fs1")
     events = [
         Event("TRAP", {HOPS: "3", ORIGIN: "fs9/x"}),
-        answer(lamp(), "fs1", "r"),
+        Event("TRAP", origin_headers(lamp(), "fs1", "r")),
         Event("CUSTOM", {"Event-Subclass": "switchcast::gap"}),
         Event("TRAP"),
     ]

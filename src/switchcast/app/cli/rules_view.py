@@ -78,6 +78,8 @@ def _conditions(rule: RuleSettings) -> list[str]:
         lines.append(f"from {', '.join(map(printable, rule.senders))}")
     if rule.debounce is not None:
         lines.append(f"when it has been quiet for {_length(rule.debounce)}" + (f" by {rule.key}" if rule.key else ""))
+    elif rule.key:
+        lines.append(f"in order by {rule.key}")
     if rule.once_per is not None:
         lines.append(f"once per {rule.once_per.key} in {_length(rule.once_per.interval)}")
     if rule.rate is not None:
