@@ -16,14 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from refired import Headers, Pair, from_stock, recorded_events, relayed, with_what_stock_fired
-from strategies import PROPERTY, bodies, header_lists, values
+from strategies import PROPERTY, bodies, header_lists, mutations, nearly_events, small_datagram, values
 from switches import esl, serve, take
 
-from switchcast import Event
-from switchcast.errors import RejectedDatagram
+from switchcast import Event, StockFrames
+from switchcast.errors import RejectedDatagram, UsageError
 from switchcast.simulation import Cluster, Lamp
 from switchcast.simulation.eventsocket import EventSocketServer
 from switchcast.wire.eventsocket import CommandReader, render_sendevent
+from switchcast.wire.fs_path import route_back
 from switchcast.wire.refire import is_refired, refire, restore
 
 FIRST = [("Event-Subclass", "multicast::event"), ("Event-Name", "CUSTOM"), ("Multicast", "yes")]
@@ -174,6 +175,31 @@ def test_a_command_holds_one_event_and_forges_nothing(event: Event) -> None:
     assert all(re.search(r"[:\[\r]", name) for name in omitted)
 
 
+SMALL = small_datagram()
+"""With every part a few bytes long, so that what is changed in it is often a border."""
+
+
+@PROPERTY
+@given(nearly_events() | mutations([SMALL, SMALL.replace(b"X-Arr", b"Contact")]))
+def test_whatever_can_be_received_is_fired_whole_or_refused(datagram: bytes) -> None:
+    try:
+        event = StockFrames().open(datagram)
+        made = [refire(event), restore(event), refire(route_back(event, "192.0.2.1", replace=True))]
+    except RejectedDatagram:
+        return
+    assert [line.removeprefix(b"Orig-") for line in lines(made[0])[3 : 3 + len(lines(event))]] == lines(event)
+    assert made[1]["Multicast"] == "yes"
+    for fired in made:
+        assert fired.body == event.body
+        try:
+            command, _ = render_sendevent(fired)
+        except UsageError:
+            assert b"\0" in event.body or not re.fullmatch("[^ \r\n\0]+", fired.name)
+            continue
+        [read] = CommandReader().feed(command)
+        assert read.body == event.body
+
+
 @PROPERTY
 @given(header_lists(), bodies(), values())
 def test_restoring_gives_the_original_back_marked(headers: list[tuple[str, str]], body: bytes, sender: str) -> None:
@@ -192,8 +218,12 @@ def test_restoring_gives_the_original_back_marked(headers: list[tuple[str, str]]
 
 
 def test_a_header_of_the_event_itself_cannot_take_the_mark_away() -> None:
-    event = Event("TALK", [("multicast", "no"), ("Multicast-Sender", "fs1")])
+    event = Event(
+        "TALK", [("multicast", "no"), ("Multicast:", "x"), ("Multicast: a", "y"), ("Multicast-Sender", "fs1")]
+    )
     assert restore(event).getall("Multicast") == ["yes"]
+    assert restore(event)["Multicast:"] == "x"
+    assert restore(event)["Multicast: a"] == "y"
     assert refire(event)["Multicast"] == "yes"
 
 

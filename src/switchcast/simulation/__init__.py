@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from switchcast.simulation.cluster import DEFAULT_START, Cluster, Summary
+from switchcast.simulation.registrar import Registrar, SipRegistration
 from switchcast.simulation.stage import DOMAIN, Mailbox
 from switchcast.simulation.switch import Channel, Lamp, Presence, Registration, Switch
 
@@ -14,7 +15,9 @@ __all__ = [
     "Lamp",
     "Mailbox",
     "Presence",
+    "Registrar",
     "Registration",
+    "SipRegistration",
     "Summary",
     "Switch",
 ]

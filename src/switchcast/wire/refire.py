@@ -38,8 +38,10 @@ MULTICAST_SUBCLASSES: Final = frozenset({MULTICAST_EVENT, "multicast::peerup", "
 """The subclasses that the module fires itself and never sends."""
 
 _HEAD: Final = b"Event-Subclass: multicast%3A%3Aevent\nEvent-Name: CUSTOM\nMulticast: yes\n"
-_SENDER: Final = re.compile(rb"^(?=Multicast-Sender: ?[^\n]*\n)", re.IGNORECASE | re.MULTILINE)
-_MARK: Final = re.compile(rb"^Multicast: ?[^\n]*\n", re.IGNORECASE | re.MULTILINE)
+_VALUE: Final = rb"(?:: (?![^\n]*: )|:(?![^\n]*:))[^\n]*\n"
+"""The rest of a line behind a name: a line splits at its last colon that a space follows, or else at its last."""
+_SENDER: Final = re.compile(rb"^(?=Multicast-Sender" + _VALUE + rb")", re.IGNORECASE | re.MULTILINE)
+_MARK: Final = re.compile(rb"^Multicast" + _VALUE, re.IGNORECASE | re.MULTILINE)
 _WRAPPED: Final = re.compile(rb"^Orig-([^\n]*\n)", re.IGNORECASE | re.MULTILINE)
 _LENGTH: Final = re.compile(rb"^Content-Length: ?[0-9]*\n\Z", re.IGNORECASE | re.MULTILINE)
 
