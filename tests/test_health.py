@@ -9,12 +9,13 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from structlog.testing import capture_logs
 
-from switchcast.app.health import HealthServer, LoopProbe, LoopStuck, parse_listen, serving
+from switchcast.app.health import ANSWER_SECONDS, HealthServer, LoopProbe, LoopStuck, parse_listen, serving
 from switchcast.app.metrics import Exposition
 from switchcast.app.snapshot import EndpointState, Part, Snapshot
 from switchcast.errors import EndpointUnavailable, UsageError
@@ -362,3 +363,12 @@ def test_a_wrong_listen_says_what_would_do(text: str) -> None:
 
 def test_a_snapshot_without_endpoints_that_runs_is_ready() -> None:
     assert Snapshot("fs1", "running", rules=[Part("lamp")]).ready
+
+
+def test_the_page_shows_what_an_answer_holds() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    shown = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    told = DOWN.readiness()
+    assert shown.keys() == told.keys()
+    assert {key: type(value) for key, value in shown.items()} == {key: type(value) for key, value in told.items()}
+    assert f"it has not for {ANSWER_SECONDS:g} s" in page

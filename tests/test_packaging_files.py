@@ -20,9 +20,9 @@ from switchcast.rules.engine import Engine
 ROOT = Path(__file__).parent.parent
 SYSTEMD = ROOT / "packaging" / "systemd"
 EXAMPLES = sorted((ROOT / "packaging" / "examples").glob("*.toml"))
-UNITS = ["switchcast", "switchcast-triggers"]
-EXPOSURE_LIMIT = 20
-"""Tenths: ``systemd-analyze security`` judges from 0, as safe as can be, to 10."""
+EXPOSURE = {"switchcast": 20, "switchcast-triggers": 25}
+"""Each unit, and in tenths how exposed it may be: ``systemd-analyze security`` judges from 0, the safest, to 10."""
+UNITS = list(EXPOSURE)
 
 
 def unit(name: str) -> dict[str, list[str]]:
@@ -67,7 +67,7 @@ def test_systemd_would_find_what_is_wrong(installed: Path) -> None:
 
 @pytest.mark.parametrize("name", UNITS)
 def test_a_unit_is_as_hardened_as_it_says(name: str, installed: Path) -> None:
-    command = ["systemd-analyze", "security", "--no-pager", "--offline=true", f"--threshold={EXPOSURE_LIMIT}"]
+    command = ["systemd-analyze", "security", "--no-pager", "--offline=true", f"--threshold={EXPOSURE[name]}"]
     ended = subprocess.run([*command, installed / f"{name}.service"], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout
 

@@ -37,7 +37,7 @@ import structlog
 from switchcast.app.snapshot import Snapshot
 from switchcast.errors import EndpointUnavailable, UsageError
 
-__all__ = ["HealthServer", "LoopProbe", "LoopStuck", "Render", "Take", "parse_listen", "serving"]
+__all__ = ["ANSWER_SECONDS", "HealthServer", "LoopProbe", "LoopStuck", "Render", "Take", "parse_listen", "serving"]
 
 ANSWER_SECONDS: Final = 5.0
 """How long the event loop may take to answer before it counts as stuck; Prometheus gives up a scrape after 10."""
