@@ -27,7 +27,7 @@ def test_a_node_that_runs_is_told_with_all_its_parts() -> None:
     async def carried() -> Snapshot:
         source = Source(Given(numbered(7), endless=True), name="given")
         group = Sink(f"udp://127.0.0.1:{free_port()}", name="group", limit=100)
-        node = Node([Route(source, [group], bindings="TRAP", name="out")], name="fs1", patient=True)
+        node = Node([Route(source, [group], bindings="TRAP", name="out")], name="fs1", patient=True, drain=0.1)
         node.tap("rules")
         async with running(node):
             await until(lambda: node.counters()["sinks"]["group"]["sent"] == 7)
@@ -60,7 +60,7 @@ def test_what_is_down_is_told_with_the_reason() -> None:
     async def carried() -> Snapshot:
         source = Source(Given(numbered(1), endless=True), name="given")
         gone = Sink(Gone(EndpointUrl.parse("memory:gone"), role="sink"), name="switch")
-        node = Node([Route(source, [gone])], patient=True)
+        node = Node([Route(source, [gone])], patient=True, drain=0.1)
         async with running(node):
             await until(lambda: node.states()["sinks"]["switch"].status == "down")
             return of(node)
