@@ -12,7 +12,7 @@ from sockets import until
 
 from switchcast import Event, Matcher
 from switchcast.endpoints import Endpoint, make_endpoint
-from switchcast.node import Node, Route, Sink, Source
+from switchcast.node import Node, Policy, Route, Sink, Source, unchanged
 from switchcast.simulation import Cluster, Switch
 from switchcast.simulation.eventsocket import EventSocketServer
 
@@ -33,6 +33,8 @@ class Pair:
         ]
         self.told: list[list[Event]] = [[], []]
         """What each switch fired by itself, of what is relayed."""
+        self.heard: list[list[Event]] = [[], []]
+        """What each switch fired because its event socket was told to."""
 
     @property
     def switches(self) -> list[Switch]:
@@ -43,7 +45,9 @@ class Pair:
         """Let the cluster live so long; its clients hear of it."""
         for _, index, event in self.cluster.advance(self.cluster.now + seconds):
             self.servers[index].publish([event])
-            if "Command" not in event:
+            if "Command" in event:
+                self.heard[index].append(event)
+            else:
                 self.told[index] += BINDINGS.select([event])
 
     async def start(self) -> None:
@@ -85,9 +89,18 @@ class Relay:
 
 @asynccontextmanager
 async def relaying(
-    name: str, server: EventSocketServer, group: str, options: str = "", host: Host | None = None
+    name: str,
+    server: EventSocketServer,
+    group: str,
+    options: str = "",
+    host: Host | None = None,
+    *,
+    policy: Policy = unchanged,
 ) -> AsyncIterator[Relay]:
-    """A node ``name`` beside the switch of ``server``, both ways; ``options`` are those of its ``esl:`` endpoint."""
+    """A node ``name`` beside the switch of ``server``, both ways; ``options`` are those of its ``esl:`` endpoint.
+
+    ``policy`` says what may go to the group.
+    """
     switch, members = event_socket(server, options, BINDINGS), make_endpoint(group)
     with inside(host):
         for endpoint in (switch, members):
@@ -95,7 +108,7 @@ async def relaying(
             await endpoint.open_sink()
     node = Node(
         [
-            Route(Source(switch), [Sink(members)], bindings=BINDINGS.bindings),
+            Route(Source(switch), [Sink(members)], bindings=BINDINGS.bindings, policy=policy),
             Route(Source(members), [Sink(switch)]),
         ],
         name=name,
@@ -116,13 +129,14 @@ async def settled(pair: Pair, relays: Sequence[Relay], rounds: int = 3) -> None:
 
     What went round in circles would have come round meanwhile, since nothing overtakes them.
     """
+    one, other = relays
+
+    def crossed() -> bool:
+        told, told_there = (len(told) for told in pair.told)
+        return min(one.sent, other.fired) >= told and min(other.sent, one.fired) >= told_there
+
     for _ in range(rounds + 1):
-        await until(
-            lambda: (
-                [relay.sent for relay in relays] >= [len(told) for told in pair.told]
-                and [relay.fired for relay in relays] >= [len(told) for told in reversed(pair.told)]
-            )
-        )
+        await until(crossed)
         for switch in pair.switches:
             switch.fire("HEARTBEAT", [])
         pair.live(0)

@@ -14,6 +14,7 @@ from sockets import until
 from switches import take
 
 from switchcast import Event, Matcher
+from switchcast.guard.policy import compile_policy, shipped
 from switchcast.simulation import DOMAIN, Cluster, Switch
 
 MULTICAST_EVENTS = Matcher("CUSTOM multicast::event")
@@ -88,7 +89,11 @@ def test_a_recorded_event_arrives_as_the_stock_receiver_fired_it(
     ids=["IPv4", "IPv6"],
 )
 def test_the_other_switch_shows_what_it_was_told(hosts: tuple[Host, Host], group: str, local: str, way: str) -> None:
-    """A registration, a presence and a lamp; the way to the telephone leads over the host that knows it."""
+    """A registration, a presence and a lamp, of which ``cluster``, the policy by default, lets through what it takes.
+
+    The way to the telephone leads over the host that knows it.
+    """
+    cluster = compile_policy("cluster", shipped("cluster"), None)
     url = f"multicast://{group}:4242?interface=veth"
 
     async def main() -> None:
@@ -99,8 +104,8 @@ def test_the_other_switch_shows_what_it_was_told(hosts: tuple[Host, Host], group
         async with (
             a,
             b,
-            relaying("fs1", a, url, host=hosts[0]) as here,
-            relaying("fs2", b, url, "fs_path=rewrite", hosts[1]) as there,
+            relaying("fs1", a, url, host=hosts[0], policy=cluster) as here,
+            relaying("fs2", b, url, "fs_path=rewrite", hosts[1], policy=cluster) as there,
         ):
             home.fire(
                 "CUSTOM",
@@ -117,6 +122,7 @@ def test_the_other_switch_shows_what_it_was_told(hosts: tuple[Host, Host], group
                     ("user-agent", "phone/1"),
                     ("username", "1000"),
                     ("realm", DOMAIN),
+                    ("sip_auth_password", "secret"),
                 ],
             )
             home.fire("PRESENCE_IN", [("from", f"1000@{DOMAIN}"), ("status", "At désk"), ("rpid", "busy")])
@@ -138,6 +144,8 @@ def test_the_other_switch_shows_what_it_was_told(hosts: tuple[Host, Host], group
             assert f'Contact:    \t"Anna: 100%" <sip:1000@198.51.100.7:5062;fs_path=sip:{way}>\n' in shown
             assert "Agent:      \tphone/1\n" in shown
             assert "EXPSECS(60)" in shown
+            registered = next(e for e in pair.heard[1] if e.get("Orig-Event-Subclass") == "sofia::register")
+            assert "Orig-sip_auth_password" not in registered
             assert other.api("show registrations count") == "\n0 total.\n"
             assert (other.presence[account].status, other.presence[account].rpid) == ("At désk", "busy")
             assert (other.lamps[account].waiting, other.lamps[account].counts) == (True, "2/1")
