@@ -42,13 +42,13 @@ def unchanged(events: list[Event]) -> list[Event]:
 
 @dataclass(frozen=True)
 class Source:
-    """Where events come from: a URL, or an endpoint that is made already.
+    """Where events come from: a URL, parsed or not, or an endpoint that is made already.
 
     An endpoint keeps the matcher that it was made with; one that is made from a URL is asked for just what its routes
     and taps want. ``spec`` is anything else that makes two sources different, as the date of a password file.
     """
 
-    at: str | Endpoint = field(repr=False)
+    at: str | EndpointUrl | Endpoint = field(repr=False)
     name: str = ""
     spec: Hashable = None
 
@@ -70,7 +70,7 @@ class Sink:
     by default as the scheme says.
     """
 
-    at: str | Endpoint = field(repr=False)
+    at: str | EndpointUrl | Endpoint = field(repr=False)
     name: str = ""
     spec: Hashable = None
     overflow: Overflow = "drop-oldest"
@@ -178,9 +178,11 @@ class Plan:
         return make_endpoint(part.at, matcher=matcher, role=None if both else role)
 
 
-def url_of(at: str | Endpoint) -> EndpointUrl:
+def url_of(at: str | EndpointUrl | Endpoint) -> EndpointUrl:
     """The parsed URL of a URL or an endpoint."""
-    return at.url if isinstance(at, Endpoint) else EndpointUrl.parse(at)
+    if isinstance(at, Endpoint):
+        return at.url
+    return EndpointUrl.parse(at) if isinstance(at, str) else at
 
 
 def matcher_for(bindings: str, where: str | None, node: str) -> Matcher | None:
@@ -217,7 +219,7 @@ def _add(parts: dict[str, Part], part: Part, kind: str) -> None:
         raise UsageError(f"two different {kind} are called {part.name!r}; give each a name of its own")
 
 
-def _name(part: Source | Sink, at: str | Endpoint) -> None:
+def _name(part: Source | Sink, at: str | EndpointUrl | Endpoint) -> None:
     url = url_of(at)
     if not part.name:
         object.__setattr__(part, "name", str(url))

@@ -9,10 +9,14 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
+from collections.abc import MutableSequence
 from typing import Final, Literal, get_args
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from switchcast.app.status import Warned
 
 __all__ = ["LEVELS", "LOG_FORMATS", "Level", "LogFormat", "configure"]
 
@@ -26,9 +30,19 @@ _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u206
 """Control characters, line ends of every kind, marks that turn the direction of writing, and bytes that were no UTF-8.
 """
 
+_NOT_TOLD: Final = frozenset({"event", "level", "timestamp", "exception"})
+_LONGEST_KEPT: Final = 1_000
 
-def configure(format: LogFormat = "console", level: Level = "warning") -> None:  # noqa: A002 - the setting's name
+
+def configure(
+    format: LogFormat = "console",  # noqa: A002 - the setting's name
+    level: Level = "warning",
+    *,
+    keep: MutableSequence[Warned] | None = None,
+) -> None:
     """Write what is logged from now on in ``format``, and leave out what is below ``level``.
+
+    Warnings and errors are also put into ``keep``, as a person would read them.
 
     ``json`` is one object a line: ``event``, ``level``, ``timestamp`` in UTC, then whatever belongs to the event.
     ``console`` has local time, and colours on a terminal. Loggers that exist already follow.
@@ -39,6 +53,7 @@ def configure(format: LogFormat = "console", level: Level = "warning") -> None: 
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=as_json),
             structlog.processors.format_exc_info,
+            *([] if keep is None else [_keeping(keep)]),
             *(
                 [structlog.processors.JSONRenderer()]
                 if as_json
@@ -49,6 +64,17 @@ def configure(format: LogFormat = "console", level: Level = "warning") -> None: 
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _keeping(kept: MutableSequence[Warned]) -> Processor:
+    def keep(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+        if line.get("level") in {"warning", "error", "critical"}:
+            told = [f"{key}={value}" for key, value in line.items() if key not in _NOT_TOLD]
+            text = " ".join([str(line.get("event", "")), *told])
+            kept.append({"at": time.time(), "text": _UNSAFE.sub(_escaped, text)[:_LONGEST_KEPT]})
+        return line
+
+    return keep
 
 
 def _printable(_: WrappedLogger, __: str, line: EventDict) -> EventDict:

@@ -72,6 +72,8 @@ class PeersSettings(Settings):
     """Rows in all, however many names are invented."""
     most_per_address: int = Field(default=32, ge=1, le=100_000)
     """Rows for one source address."""
+    to: tuple[str, ...] = ()
+    """Sinks that are told who comes and goes, as the module tells its own switch; rules hear of it anyway."""
 
 
 class PeerRow(TypedDict):

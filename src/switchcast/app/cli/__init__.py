@@ -12,15 +12,14 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final, NoReturn, cast
 
-import structlog
 import typer
 
 from switchcast._native import __version__
-from switchcast.app.cli import demo, pipe, send, simulate, stats, tail
+from switchcast.app import logs
+from switchcast.app.cli import config, demo, peers, pipe, rules, run, send, simulate, stats, status, tail
 from switchcast.app.cli.render import printable
 from switchcast.app.cli.running import first_of
 from switchcast.errors import SwitchcastError
@@ -38,8 +37,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (tail.tail, pipe.pipe, send.send, simulate.simulate, stats.stats, demo.demo):
+for command in (
+    tail.tail,
+    pipe.pipe,
+    send.send,
+    run.run,
+    status.status,
+    peers.peers,
+    simulate.simulate,
+    stats.stats,
+    demo.demo,
+):
     app.command()(command)
+app.add_typer(config.app, name="config")
+app.add_typer(rules.app, name="rules")
 
 
 def _show_version(wanted: bool) -> None:
@@ -60,20 +71,9 @@ def _settings(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    if log_format not in {"console", "json"}:
+    if log_format not in logs.LOG_FORMATS:
         raise typer.BadParameter(f"{log_format!r} is neither console nor json", param_hint="--log-format")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=log_format == "json"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer()
-            if log_format == "json"
-            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure(cast("logs.LogFormat", log_format), "debug" if verbose else "warning")
 
 
 def main() -> NoReturn:
