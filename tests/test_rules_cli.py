@@ -1,4 +1,4 @@
-"""``switchcast rules``, run as its users run it: on the recording, on wrong files, and against a node's socket."""
+"""``switchcast rules test`` and ``list``: on the recording, on events made for it, and on wrong files."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ports import free_port
 from recordings import DATA
+from ruling import rules
 
 import switchcast
 from switchcast import Event
 from switchcast.app.cli.rules_file import read_rules
-from switchcast.app.control import ControlServer
 from switchcast.errors import ConfigurationError
 from switchcast.wire.lines import to_line
 
@@ -37,8 +39,8 @@ run = ["/usr/local/bin/lamp", "{h[MWI-Message-Account]}"]
 """The design's own example."""
 
 
-def rules(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[str]:
-    """Run ``switchcast rules`` to its end."""
+def run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[str]:
+    """Run ``switchcast rules`` as its users do, to its end."""
     done = subprocess.run(
         [SWITCHCAST, "rules", *arguments],
         input=given,
@@ -60,13 +62,33 @@ def lamp(tmp_path: Path) -> str:
     return written(tmp_path / "lamp.toml", LAMP)
 
 
+@pytest.fixture(autouse=True)
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Times are shown as they are where the tests were written."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def recorded(events: list[Event], path: Path) -> str:
+    """The URL of a file with ``events``."""
+    return "file:" + written(path, "".join(f"{to_line(event)}\n" for event in events))
+
+
 def tried(file: str, *arguments: str, events: list[Event] | None = None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The lines of ``rules test --json`` and its summary."""
-    given = b"" if events is None else "".join(f"{to_line(event)}\n" for event in events).encode()
-    done = rules("test", file, CAPTURE if events is None else "-", "--json", *arguments, given=given)
+    source = CAPTURE if events is None else recorded(events, Path(file).with_suffix(".jsonl"))
+    done = rules("test", file, source, "--json", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     *lines, last = map(json.loads, done.stdout.splitlines())
     return lines, last["summary"]
+
+
+def shown(file: str, events: list[Event], *arguments: str) -> str:
+    """What ``rules test`` shows of ``events``."""
+    return rules("test", file, recorded(events, Path(file).with_suffix(".jsonl")), *arguments).stdout
 
 
 def at(seconds: float, **headers: str) -> Event:
@@ -81,7 +103,7 @@ def at(seconds: float, **headers: str) -> Event:
 
 
 def test_the_lamp_rule_would_fire_for_each_lit_lamp(lamp: str) -> None:
-    done = rules("test", lamp, CAPTURE)
+    done = run("test", lamp, CAPTURE)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[-2:] == [
@@ -161,7 +183,7 @@ def test_what_waited_and_then_may_not_fire_is_told(tmp_path: Path) -> None:
     assert told[0]["log"]["message"] == "one"
     assert told[1] == {"rule": "r", "fires": False, "why": "rate limit"}
     assert (summary["rules"]["r"]["fired"], summary["rules"]["r"]["refused_rate"]) == (1, 2)
-    text = rules("test", file, "-", given="".join(f"{to_line(event)}\n" for event in events).encode()).stdout
+    text = shown(file, events)
     assert "  r: debounced: fires in 5.0 s if nothing comes until then\n" in text
     assert "22:13:25.000 quiet since 22:13:20.000\n  r: log info one\n" in text
     assert "22:13:26.000 quiet\n  r: rate limit\n" in text
@@ -219,9 +241,8 @@ def test_each_action_is_shown_as_it_would_be_done(tmp_path: Path) -> None:
 
 
 def test_each_action_is_shown_to_a_person(tmp_path: Path) -> None:
-    given = f"{to_line(at(0, A='x/1'))}\n".encode()
-    shown = rules("test", written(tmp_path / "r.toml", EVERY_ACTION), "-", "--node", "fs2", given=given).stdout
-    assert shown.splitlines()[1:7] == [
+    text = shown(written(tmp_path / "r.toml", EVERY_ACTION), [at(0, A="x/1")], "--node", "fs2")
+    assert text.splitlines()[1:7] == [
         "  run: run /bin/lamp x/1 -- 'two words'",
         "  webhook: webhook POST https://example.com/x%2F1?node=fs2",
         "  esl-api: esl-api uuid_kill x/1 at switch",
@@ -242,16 +263,15 @@ def test_what_an_action_would_refuse_is_told(tmp_path: Path, value: str) -> None
         "a\0b": {"run", "esl-api", "esl-event", "emit"},
     }
     assert refused == expected[value]
-    given = f"{to_line(at(0, A=value))}\n".encode()
-    assert "  esl-api: esl-api would be refused: a value " in rules("test", file, "-", given=given).stdout
+    assert "  esl-api: esl-api would be refused: a value " in shown(file, [at(0, A=value)])
 
 
 def test_what_events_hold_cannot_move_the_cursor(tmp_path: Path) -> None:
     file = written(tmp_path / "r.toml", '[[rule]]\nname = "r"\nrun = ["/bin/x", "{h[A]}"]\n')
     event = at(0, A="\x1b[2J\n  r: where is false")
-    shown = rules("test", file, "-", given=f"{to_line(event)}\n".encode()).stdout
-    assert "\x1b" not in shown
-    assert "'\\x1b[2J\\n  r: where is false'" in shown
+    done = run("test", file, "-", given=f"{to_line(event)}\n".encode())
+    assert "\x1b" not in done.stdout
+    assert "'\\x1b[2J\\n  r: where is false'" in done.stdout
 
 
 def test_one_rule_of_several_can_be_tried(tmp_path: Path) -> None:
@@ -330,7 +350,7 @@ def test_all_mistakes_are_told_at_once_with_exit_code_78(tmp_path: Path) -> None
     mistakes = '[[rule]]\nname = "a"\n[[rule]]\nname = "b"\nlog = "x"\nrate = "fast"\non = ""\n'
     file = written(tmp_path / "r.toml", mistakes)
     for command in (["list", file], ["test", file, "-"]):
-        done = rules(*command)
+        done = run(*command)
         assert (done.returncode, done.stdout) == (78, "")
         assert [line.partition(" ")[0] for line in done.stderr.removeprefix("switchcast: ").splitlines()] == [
             f"{file}:{line}:" for line in (1, 6, 7)
@@ -396,49 +416,3 @@ def test_every_action_can_be_listed(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in rules("list", file, "--json").stdout.splitlines()]
     assert [row["name"] for row in rows] == ["run", "webhook", "esl-api", "esl-event", "emit", "log"]
     assert rows[0] == {"name": "run", "run": {"command": ["/bin/lamp", "{h[A]}", "--", "two words"]}}
-
-
-# log
-
-RESULTS = [
-    {"time": "2026-08-01T10:00:02.000Z", "rule": "b", "action": "log", "key": "", "event": "TRAP", "event_id": "c:2/b",
-     "outcome": "done", "detail": "hello", "output": "", "seconds": 0.001},
-    {"time": "2026-08-01T10:00:01.000Z", "rule": "lamp", "action": "run", "key": "10\n00", "event": "MESSAGE_WAITING",
-     "event_id": "c:1/lamp", "outcome": "failed", "detail": "exit 1", "output": "no lamp\n", "seconds": 0.25},
-]  # fmt: skip
-
-
-def asked(socket: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]:
-    """What ``rules log`` shows of a node whose rules did ``RESULTS``, and what the node was asked."""
-    requests: list[dict[str, Any]] = []
-
-    async def answer(request: dict[str, Any]) -> object:
-        requests.append(request)
-        return RESULTS[: request["limit"]]
-
-    async def serve() -> subprocess.CompletedProcess[str]:
-        async with ControlServer(socket, {"rules-log": answer}):
-            return await asyncio.to_thread(rules, "log", "--socket", str(socket), *arguments)
-
-    return asyncio.run(serve()), requests
-
-
-def test_the_log_of_the_running_node_is_shown_the_newest_last(tmp_path: Path) -> None:
-    shown, requests = asked(tmp_path / "control.sock")
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert shown.stdout.splitlines() == [
-        "2026-08-01T10:00:01.000Z  lamp  failed      MESSAGE_WAITING 10\\n00  in 0.25 s  exit 1",
-        "2026-08-01T10:00:02.000Z  b     done        TRAP  in 0.00 s  hello",
-    ]
-    assert requests == [{"ask": "rules-log", "limit": 20}]
-
-
-def test_the_log_can_be_of_one_rule_and_as_json(tmp_path: Path) -> None:
-    shown, _ = asked(tmp_path / "control.sock", "--rule", "lamp", "--json", "-n", "1")
-    assert [json.loads(line) for line in shown.stdout.splitlines()] == [RESULTS[1]]
-
-
-def test_without_a_node_the_log_says_so(tmp_path: Path) -> None:
-    done = rules("log", "--socket", str(tmp_path / "none.sock"))
-    assert (done.returncode, done.stdout) == (69, "")
-    assert "no node runs here" in done.stderr

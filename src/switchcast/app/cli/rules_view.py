@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from switchcast.rules.settings import (
     WebhookSettings,
 )
 
-__all__ = ["show_results", "show_rules"]
+__all__ = ["show_dead_letters", "show_results", "show_rules", "show_running"]
 
 _STYLES: Final = {"done": "green", "failed": "bold red", "refused": "red", "unfinished": "yellow"}
 
@@ -29,6 +30,23 @@ def show_rules(rules: Sequence[RuleSettings]) -> None:
     for rule in rules:
         first = Text(rule.name, style="bold").append(f"  {_action(rule)}", style="not bold")
         _print(first, *(Text(f"  {line}", style="dim") for line in _conditions(rule)))
+
+
+def show_running(rules: Sequence[Mapping[str, Any]]) -> None:
+    """Each rule of a running node, and what became of its events."""
+    for rule in rules:
+        counts = [f"{count:,} {name.replace('_', ' ')}" for name, count in rule["counters"].items() if count]
+        first = Text(printable(rule["name"]), style="bold").append(f"  on {printable(rule['on'])}", style="not bold")
+        _print(first, Text(f"  {', '.join(counts) or 'nothing yet'}", style="dim"))
+
+
+def show_dead_letters(letters: Sequence[Mapping[str, Any]]) -> None:
+    """Each dead letter in one line: its number, when it died, whose it is, and why."""
+    for letter in letters:
+        died = datetime.fromtimestamp(letter["died"], UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        text = Text(f"{letter['id']}", style="bold").append(f"  {died}  {letter['rule']}", style="not bold")
+        text.append(f" {printable(letter['key'])}" if letter["key"] else "", style="not bold")
+        _print(text.append(f"  {printable(letter['why'])}", style="not bold red"))
 
 
 def show_results(results: Sequence[Mapping[str, Any]]) -> None:
