@@ -64,7 +64,7 @@ FULL = Snapshot(
     ],
     sources=[Part("group", {"received": 40, "refused": 5, "duplicates": 6, "passed": 29, "outages": 1})],
     routes=[Part("group-to-switch", {"refused": 1, "unmatched": 2, "withheld": 3, "faulty": 4, "passed": 19})],
-    policies=[Part("cluster", {"rewritten": 7})],
+    policies=[Part("cluster", {"passed": 19, "withheld": 3, "rewritten": 7})],
     sinks=[Part("switch", QUEUE | {"sent": 55, "guarded": 5, "too_large": 2, "outages": 3}, limit=16384)],
     taps=[Part("rules", QUEUE, limit=1024)],
     rules=[Part("lamp", {"matched": 9, "fired": 5, "refused_rate": 4, "debounced": 1, "waiting": 2})],
@@ -155,6 +155,7 @@ def test_each_counter_becomes_the_metric_that_it_is() -> None:
         ("switchcast_counted_total", "own", "peers", "peers"): 4,
         ("switchcast_counted_total", "replayed", "journal", "journal"): 12,
     }
+    assert not [key for key in told if "cluster" in key and ("withheld" in key or "passed" in key)]  # the route tells
     by_values = {(name, *sorted(values)): value for (name, *values), value in told.items()}
     assert {key: by_values.get((key[0], *sorted(key[1:]))) for key in expected} == expected
 

@@ -181,14 +181,15 @@ class _Tables:
         for kind, parts in (
             ("source", snapshot.sources),
             ("route", snapshot.routes),
-            ("policy", snapshot.policies),
             ("sink", snapshot.sinks),
             ("tap", snapshot.taps),
         ):
             for part in parts:
                 self._part(kind, part)
+        for policy in snapshot.policies:
+            self._policy(policy)
         for rule in snapshot.rules:
-            self._rule("rule", rule)
+            self._rule("rule", Part(rule.name, rule.counters))  # the queue that the rule limits is that of its actions
         for action in snapshot.actions:
             self._rule("action", action)
         told = (*_PEER_STATES, "heartbeats")
@@ -249,6 +250,11 @@ class _Tables:
                 self._depth.add_metric(at, count)
             elif counter not in _SUMS:
                 self._counted.add_metric([*at, counter], count)
+
+    def _policy(self, policy: Part) -> None:
+        """What a policy has changed; what it let pass and withheld is told by route."""
+        changes = {name: count for name, count in policy.counters.items() if name not in {"passed", "withheld"}}
+        self._part("policy", Part(policy.name, changes))
 
     def _rule(self, kind: str, rule: Part) -> None:
         """What the engine counts of a rule, or the runner of its actions."""
