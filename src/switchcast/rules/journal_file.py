@@ -13,6 +13,7 @@ brought are stored as bytes, for SQLite takes no lone surrogates.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -68,8 +69,9 @@ class JournalFile:
         self._now = now
         self._marks = 0
         self._db = self._open()
-        self._trim_marks()
-        self._trim_dead()
+        with contextlib.suppress(sqlite3.OperationalError):  # a full disk: told when something is to be written
+            self._trim_marks()
+            self._trim_dead()
 
     def close(self) -> None:
         self._db.close()
@@ -210,8 +212,9 @@ class JournalFile:
                 "directory that this user owns"
             ) from None
         except OSError as error:
+            why = "its directory is a file" if isinstance(error, FileExistsError) else error.strerror
             raise EndpointUnavailable(
-                f"{self.path}: the rules' journal cannot be opened: {error.strerror}; set state_dir under [node]"
+                f"{self.path}: the rules' journal cannot be opened: {why}; set state_dir under [node]"
             ) from None
 
     def _connect(self) -> sqlite3.Connection:
@@ -234,21 +237,25 @@ class JournalFile:
         return db
 
     def _prepare(self, db: sqlite3.Connection) -> None:
+        """Look before anything is written: what is not ours is to stay as it is."""
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        schema = db.execute("PRAGMA user_version").fetchone()[0]
+        application = db.execute("PRAGMA application_id").fetchone()[0]
+        tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables or schema:
+            self._check(db, application, schema)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_size_limit = 16777216")
         page = db.execute("PRAGMA page_size").fetchone()[0]
         db.execute(f"PRAGMA max_page_count = {max(self.limit // page, 1)}")
-        schema = db.execute("PRAGMA user_version").fetchone()[0]
-        application = db.execute("PRAGMA application_id").fetchone()[0]
-        tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        if not tables and schema == 0:
+        if not tables:
             db.executescript(
                 f"BEGIN EXCLUSIVE; {_TABLES} PRAGMA application_id = {APPLICATION}; "
                 f"PRAGMA user_version = {SCHEMA}; COMMIT;"
             )
-            return
+
+    def _check(self, db: sqlite3.Connection, application: int, schema: int) -> None:
         if application != APPLICATION:
             raise _Unusable("foreign", "it is a database, but not a journal of ours")
         if schema != SCHEMA:

@@ -1,0 +1,81 @@
+"""What the tests of actions share: rules, firings, and waiting for what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sockets import until
+
+from switchcast._native import Event
+from switchcast.endpoints import Endpoint
+from switchcast.rules.engine import Firing
+from switchcast.rules.runner import Runner
+from switchcast.rules.settings import RuleSettings
+
+NODE = "fs1.example.com"
+
+
+def rule(name: str = "test", **table: Any) -> RuleSettings:
+    """A rule as a configuration's table gives it; an action that is not given is a line in the log."""
+    if not set(table) & {"run", "webhook", "esl-api", "esl-event", "emit", "log"}:
+        table["log"] = "{name}"
+    return RuleSettings.model_validate({"name": name, **table})
+
+
+def numbered(number: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Event:
+    """An event that is told from every other by its number."""
+    core = {"Core-UUID": "0e7e9e04-5fd1-4b45-9d77-5a8f7f2c1ea3", "Event-Sequence": str(number)}
+    return Event("MESSAGE_WAITING", core | dict(headers or {}), body)
+
+
+def firings(settings: RuleSettings, events: Sequence[Event], key: str = "") -> list[Firing]:
+    """What the engine says when ``settings`` fires for ``events``; the key is that header's value."""
+    return [Firing(settings, event, event.get(key) or "" if key else "", 0.0) for event in events]
+
+
+class Emitted:
+    """Where ``emit`` goes in a test."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Event, tuple[str, ...]]] = []
+
+    async def __call__(self, events: list[Event], to: Sequence[str]) -> None:
+        self.events += [(event, tuple(to)) for event in events]
+
+
+@asynccontextmanager
+async def running(
+    state_dir: Path, *rules: RuleSettings, endpoints: Mapping[str, Endpoint] | None = None, emit: Any = None
+) -> AsyncIterator[Runner]:
+    """A runner for ``rules``."""
+    runner = Runner(rules, endpoints=endpoints or {}, emit=emit or Emitted(), state_dir=state_dir, node=NODE)
+    async with runner:
+        yield runner
+
+
+def counts(runner: Runner, name: str = "test") -> dict[str, int]:
+    """The counters of one rule."""
+    found = runner.counters()["rules"][name]
+    assert isinstance(found, dict)
+    return found
+
+
+def journal_counts(runner: Runner) -> Any:
+    return runner.counters()["journal"]
+
+
+async def idle(runner: Runner, name: str = "test") -> dict[str, int]:
+    """Wait until nothing of that rule waits or runs, and all of it is written; its counters then."""
+    await until(lambda: not counts(runner, name)["waiting"] and not counts(runner, name)["running"])
+    await runner.journalled()
+    return counts(runner, name)
+
+
+async def act(runner: Runner, settings: RuleSettings, *events: Event) -> list[dict[str, Any]]:
+    """Have ``events`` fire ``settings``; the results, in order."""
+    await runner.submit(firings(settings, events))
+    await idle(runner, settings.name)
+    return list(reversed(runner.log(len(events))))
