@@ -9,18 +9,21 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sockets import PATIENCE, until
+from strategies import PROPERTY
 
 from switchcast import __version__
 from switchcast.app import control
-from switchcast.app.control import MOST_CLIENTS, MOST_REQUEST_BYTES, ControlServer, Handler, ask
+from switchcast.app.control import MOST_CLIENTS, MOST_REQUEST_BYTES, ControlServer, ask
 from switchcast.errors import ConfigurationError, EndpointDenied, EndpointUnavailable, SwitchcastError, UsageError
 
 
@@ -39,32 +42,6 @@ async def gone(*writers: asyncio.StreamWriter) -> None:
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
-
-
-@contextmanager
-def answering_by_hand(path: Path, answer: bytes | None) -> Iterator[None]:
-    """Something listens at ``path`` that sends ``answer`` to whatever it is asked; ``None``: nothing, for long."""
-    with closing(socket.socket(socket.AF_UNIX)) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        done = threading.Event()
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65_536)
-                if answer is None:
-                    done.wait(PATIENCE)
-                else:
-                    connection.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join(PATIENCE)
 
 
 def test_what_is_asked_is_answered(tmp_path: Path) -> None:
@@ -361,6 +338,28 @@ def test_a_request_that_is_none_is_told_so(tmp_path: Path, sent: bytes, said: st
     assert any(part in answer["error"] for part in said.split("|"))
 
 
+@settings(PROPERTY, max_examples=50)
+@given(
+    sent=st.lists(st.binary(max_size=60) | st.sampled_from([b"\n", b'{"ask": "echo"}\n', b'{"ask": 1}\n']), max_size=12)
+)
+def test_whatever_is_sent_each_line_has_its_answer(sent: list[bytes]) -> None:
+    data = b"".join(sent)
+
+    async def scenario(path: Path) -> list[bytes]:
+        async with ControlServer(path, {"echo": echo}):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(data)
+            writer.write_eof()
+            answers = (await reader.read()).splitlines()
+            await gone(writer)
+            return answers
+
+    with TemporaryDirectory() as folder:
+        answers = [json.loads(line) for line in asyncio.run(scenario(Path(folder) / "control.sock"))]
+    assert len(answers) == data.count(b"\n")
+    assert all(answer.keys() <= {"reply", "error", "code", "knows", "version"} for answer in answers)
+
+
 def test_clients_that_leave_or_stay_silent_harm_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "control.sock"
     monkeypatch.setattr(control, "_IDLE_SECONDS", 0.2)
@@ -398,56 +397,3 @@ def test_there_is_a_most_of_clients(tmp_path: Path) -> None:
             assert await asked(path, {"ask": "echo"}) == {"ask": "echo"}
 
     asyncio.run(scenario())
-
-
-# What the asker is told
-
-
-def test_an_older_node_is_named_as_such(tmp_path: Path) -> None:
-    path = tmp_path / "control.sock"
-    answer = b'{"error":"unknown verb","code":69,"knows":["status"],"version":"0.0.1"}\n'
-    with (
-        answering_by_hand(path, answer),
-        pytest.raises(EndpointUnavailable, match=r"switchcast 0\.0\.1 and does not know 'rules-log'; restart it"),
-    ):
-        ask(path, {"ask": "rules-log"})
-
-
-@pytest.mark.parametrize("answer", [b"220 smtp.example.com\r\n", b"[]\n", b"{}\n", b'{"error":1}\n', b"1\n", b'{"re'])
-def test_something_else_that_listens_there_is_no_node(tmp_path: Path, answer: bytes) -> None:
-    path = tmp_path / "control.sock"
-    with answering_by_hand(path, answer), pytest.raises(EndpointUnavailable, match="no switchcast node"):
-        ask(path, {"ask": "status"})
-
-
-def test_a_node_that_ends_without_an_answer(tmp_path: Path) -> None:
-    path = tmp_path / "control.sock"
-    with answering_by_hand(path, b""), pytest.raises(EndpointUnavailable, match="without an answer"):
-        ask(path, {"ask": "status"})
-
-
-def test_a_node_that_does_not_answer(tmp_path: Path) -> None:
-    path = tmp_path / "control.sock"
-    with answering_by_hand(path, None), pytest.raises(EndpointUnavailable, match=r"has not answered for 0\.1 s"):
-        ask(path, {"ask": "status"}, timeout=0.1)
-
-
-@pytest.mark.parametrize("name", ["control.sock", "missing/control.sock", "file", "file/control.sock"])
-def test_no_node_runs(tmp_path: Path, name: str) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(EndpointUnavailable, match=r"no node runs here: nothing listens at .* 'switchcast run'"):
-        ask(tmp_path / name, {"ask": "status"})
-
-
-def test_a_path_too_long_for_a_socket(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="at most 107 bytes"):
-        ask(tmp_path / ("x" * 120), {"ask": "status"})
-
-
-def test_handlers_are_what_the_type_says() -> None:
-    handler: Handler = echo
-    assert asyncio.run(_call(handler)) == {"ask": "echo"}
-
-
-async def _call(handler: Handler) -> object:
-    return await handler({"ask": "echo"})

@@ -138,7 +138,7 @@ class _Heartbeat:
     number: tuple[str | None, int | None]
 
 
-@dataclass
+@dataclass(eq=False)
 class Peers:
     """The table. ``own`` are this node's names, which are no peers; ``settings`` can be replaced at any time."""
 
