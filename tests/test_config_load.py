@@ -13,6 +13,7 @@ from switchcast.app.config import Configuration, load
 from switchcast.endpoints import make_endpoint
 from switchcast.endpoints.udp import DatagramEndpoint
 from switchcast.errors import ConfigurationError
+from switchcast.guard.policy import shipped
 
 ROUTE = '[[route]]\nfrom = "{}"\nto = ["{}"]\n'
 """A route; the folder's name is filled in later."""
@@ -83,6 +84,16 @@ def test_the_policy_of_a_route_is_cluster_where_events_leave_the_host(tmp_path: 
     assert route.policy == policy
     text += ROUTE.format("from", "to") + 'policy = "monitoring"\n'
     assert loaded(tmp_path, text).routes[0].policy == "monitoring"
+
+
+def test_a_policy_is_the_files_own_or_one_that_is_shipped(tmp_path: Path) -> None:
+    text = TWO_ENDPOINTS + ROUTE.format("switch", "group") + 'policy = "all"\n[policies.all]\nevents = "HEARTBEAT"\n'
+    configuration = loaded(tmp_path, text)
+    assert configuration.policy("all").events == ("HEARTBEAT",)
+    assert configuration.policy("cluster") == shipped("cluster")
+    (warning,) = configuration.warnings
+    assert warning.endswith("switchcast.toml:12: policies.all: stands in place of the policy of this name that comes "
+                            "with switchcast")  # fmt: skip
 
 
 def test_routes_without_a_name_get_one_of_their_own(tmp_path: Path) -> None:
@@ -195,7 +206,6 @@ def test_this_processs_environment_counts_by_default(tmp_path: Path, monkeypatch
             '[endpoints.a]\nurl = "esl://127.0.0.1"\n[endpoints.b]\nurl = "memory:"\n' + ROUTE.format("a", "b"),
             ["switchcast.toml:1: endpoints.a: no password_file"],
         ),
-        ('[metrics]\nlisten = "0.0.0.0:9747"\n', ["toml:2: metrics.listen: 0.0.0.0:9747 can be read from other hosts"]),
         (
             '[policies.own]\nevents = "HEARTBEET"\n[[rule]]\nname = "a"\non = "HEARTBEET"\nlog = "x"\n',
             [

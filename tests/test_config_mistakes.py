@@ -50,12 +50,19 @@ MISTAKES = [
     ('[node]\nstate_dir = "state"', 2, 'node.state_dir: "state": write an absolute path'),
     ('[log]\nlevel = "debugg"', 2, 'log.level: "debugg": none of debug, info, warning, error; did you mean debug?'),
     ("[log]\nformat = true", 2, "log.format: true: none of console, json"),
-    ('[metrics]\nlisten = "9747"', 2, 'metrics.listen: "9747": write an address and a port, as 127.0.0.1:9747'),
-    ('[metrics]\nlisten = "::1:9747"', 2, "an IPv6 address stands in brackets: [::1]:9747"),
-    ('[metrics]\nlisten = "127.0.0.1:99999"', 2, "write an address and a port"),
+    ('[metrics]\nlisten = "9747"', 2, "metrics.listen: \"9747\": '9747' is no address with a port; write an address"),
+    ('[metrics]\nlisten = "::1:9747"', 2, "is no address with a port; write an address"),
+    ('[metrics]\nlisten = "127.0.0.1:99999"', 2, "is no address with a port"),
+    ('[metrics]\nlisten = "fs1:9747"', 2, "is no IP address; write an address and a port"),
+    ('[metrics]\nlisten = "0.0.0.0:9747"', 1, "can be reached from other hosts; write 127.0.0.1:9747, or allow it by"),
     ('[control]\nsocket = "control.sock"', 2, "control.socket: "),
     ('[control]\nsocket = "/' + "s" * 200 + '"', 2, "a socket's path has at most 107 bytes"),
     ("[peers]\ntimeout = 0", 2, "peers.timeout: 0: a length of time is more than 0"),
+    (
+        '[peers]\nto = ["switch"]',
+        2,
+        'peers.to[1]: "switch": there is no [endpoints.switch]; there are no endpoints yet',
+    ),
     ("[peers]\ntimeot = 1", 2, "peers.timeot: unknown key; did you mean timeout?"),
     # endpoints
     ("[endpoints.a]", 1, 'endpoints.a.url: missing; for example url = "multicast://'),
@@ -194,6 +201,28 @@ def test_a_mistake_is_one_clear_line(tmp_path: Path, text: str, line: int | None
     assert message.count("\n") == 0
     assert raised.value.exit_code == 78
     assert not any(secret in message for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GROUP + 'psk_file = "seven-slow-herons"',
+        '[policies.p]\nevents = "all"\nvalues = {{ a = "hash" }}\nkey_file = "seven-slow-herons"',
+        RULE + 'webhook = {{url = "https://a.b/", secret_file = "seven-slow-herons"}}',
+        RULE + 'webhook = {{url = "https://a.b/", header_files = {{ "X-A" = "seven-slow-herons" }} }}',
+        RULE + 'webhook = {{url = "https://a.b/", headers = {{ Authorization = "seven-slow-herons\\n" }} }}',
+        RULE + 'webhook = "https://u:seven-slow-herons@a.b/ c"',
+        '[endpoints.a]\nurl = "udp://192.0.2.1?pask=seven-slow-herons"',
+        '[endpoints.a]\nurl = "esl://u:seven-slow-herons@127.0.0.1:x"',
+        '[endpoints.a]\nurl = "memory:a"\npsk = "seven-slow-herons"',
+        'psk = "seven-slow-herons"',
+        '[node]\nname = ["seven-slow-herons"]',
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        loaded(tmp_path, text)
+    assert "herons" not in str(raised.value)
 
 
 VARIABLES = [

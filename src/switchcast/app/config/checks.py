@@ -56,7 +56,8 @@ class Checks:
             routes.append(_renamed(filled, names))
             names.add(routes[-1].name or "")
         self._rules(settings)
-        self._metrics(settings)
+        for index, sink in enumerate(settings.peers.to):
+            self._named(sink, "sink", ("peers", "to", index), settings)
         self._unused(settings)
         return settings.model_copy(update={"route": tuple(routes)})
 
@@ -179,18 +180,6 @@ class Checks:
         for index, sink in enumerate(rule.emit.to if rule.emit else ()):
             self._named(sink, "sink", (*path, "emit", "to", index), settings)
 
-    def _metrics(self, settings: FileSettings) -> None:
-        if settings.metrics is None:
-            return
-        host = settings.metrics.address[0]
-        try:
-            loopback = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            loopback = host == "localhost"
-        if not loopback:
-            sentence = f"{settings.metrics.listen} can be read from other hosts, without a password"
-            self._warn(("metrics", "listen"), [sentence])
-
     def _unused(self, settings: FileSettings) -> None:
         if not settings.route and not settings.rule and not self.problems.found():
             self.warnings.append(f"{self.problems.file}: there is no [[route]] and no [[rule]]: nothing would be done")
@@ -202,6 +191,10 @@ class Checks:
                     self._warn((kind, name), [f"{what} names it"])
         for name, policy in settings.policies.items():
             self._warn(("policies", name), policy.warnings())
+            if name in SHIPPED:
+                self._warn(
+                    ("policies", name), ["stands in place of the policy of this name that comes with switchcast"]
+                )
         for name, endpoint in settings.endpoints.items():
             url = self.endpoints.made[name].url if name in self.endpoints.made else None
             if url is not None and url.scheme == "esl" and not {"password_file", "password"} & dict(url.options).keys():

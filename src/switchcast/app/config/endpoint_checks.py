@@ -15,7 +15,7 @@ from switchcast.app.config.model import EndpointSettings
 from switchcast.app.config.problems import Problems
 from switchcast.app.config.secret_files import fingerprint, read_secret, secret_path
 from switchcast.endpoints import Endpoint, EndpointUrl, Role, make_endpoint
-from switchcast.endpoints.url import SECRET_OPTIONS
+from switchcast.endpoints.url import SECRET_OPTIONS, mask_text
 from switchcast.errors import KeyTextError, SwitchcastError
 
 __all__ = ["EndpointChecks"]
@@ -119,7 +119,9 @@ class EndpointChecks:
                 mend = f"{url.scheme}: endpoints take no {key}; leave it out"
                 self.problems.add(("endpoints", name, key), None, mend)
             else:
-                self.problems.add(("endpoints", name, "url"), str(url), message)
+                # A misspelt psk= is an unknown option, whose value str() would not know to mask.
+                shown = mask_text(str(url)) if "unknown option" in message else str(url)
+                self.problems.add(("endpoints", name, "url"), shown, message)
             return None
         self.made[name] = endpoint
         return endpoint

@@ -35,7 +35,7 @@ def lines_of(text: str) -> dict[Path, int]:
     scanner = _Scanner(text)
     try:
         scanner.scan()
-    except (_LostError, RecursionError):
+    except (_LostError, RecursionError, tomllib.TOMLDecodeError):
         return {}
     return scanner.lines
 

@@ -6,12 +6,15 @@ the file itself. What one table says about another is compared in ``checks``.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from switchcast.app.health import parse_listen
 from switchcast.bus import QUEUE_EVENTS, Overflow
+from switchcast.errors import UsageError
 from switchcast.guard.policy import PolicySettings
 from switchcast.rules.settings import RuleSettings
 from switchcast.settings import Duration, Settings
@@ -26,7 +29,6 @@ __all__ = [
     "MetricsSettings",
     "NodeSettings",
     "RouteSettings",
-    "host_and_port",
 ]
 
 NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -37,20 +39,16 @@ Name = Annotated[str, Field(pattern=NAME)]
 """Letters, digits, ``.``, ``_`` and ``-``, at most 64: names become labels of metrics and parts of file names."""
 
 
-def host_and_port(text: str) -> tuple[str, int]:
-    """``127.0.0.1:9747`` or ``[::1]:9747`` in two. Raises ``ValueError``."""
-    host, colon, port = text.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if not (colon and bare and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise ValueError("write an address and a port, as 127.0.0.1:9747 or [::1]:9747")
-    if ":" in bare and bare == host:
-        raise ValueError(f"an IPv6 address stands in brackets: [{bare}]:{port}")
-    return bare, int(port)
-
-
 def _listen(text: str) -> str:
-    host_and_port(text)
+    _address_of(text)
     return text
+
+
+def _address_of(text: str) -> tuple[str, int]:
+    try:
+        return parse_listen(text)
+    except UsageError as error:
+        raise ValueError(str(error).removeprefix("metrics.listen: ")) from None
 
 
 def _absolute(path: str) -> str:
@@ -93,12 +91,24 @@ class MetricsSettings(Settings):
     """The ``[metrics]`` table: figures for Prometheus. Without the table there are none."""
 
     listen: Annotated[str, AfterValidator(_listen)] = Field(default="127.0.0.1:9747", examples=["127.0.0.1:9747"])
-    """Address and port; loopback unless you say otherwise."""
+    """Address and port; one that other hosts can reach needs ``allow_remote``."""
+    allow_remote: bool = False
+    """Whether other hosts may read the figures: nobody is asked for a password."""
+
+    @model_validator(mode="after")
+    def _check_reach(self) -> MetricsSettings:
+        host, port = self.address
+        if not self.allow_remote and not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(
+                f"{self.listen} can be reached from other hosts; write 127.0.0.1:{port}, or allow it by "
+                "allow_remote = true"
+            )
+        return self
 
     @property
     def address(self) -> tuple[str, int]:
         """``listen`` as host and port."""
-        return host_and_port(self.listen)
+        return parse_listen(self.listen)
 
 
 class ControlSettings(Settings):

@@ -123,7 +123,7 @@ class Problems:
             self.add(path, None, _missing(root, path))
         else:
             whole = kind == "value_error" and isinstance(given, Mapping | list | tuple)
-            self.add(path, None if whole else given, _mend(error))
+            self.add(path, None if whole else given, _without_secrets(_mend(error), path, given))
 
     def found(self) -> int:
         """How many there are by now."""
@@ -169,12 +169,31 @@ def _near(given: Any, choices: list[str]) -> str:
     return near if near.startswith("did") else ""
 
 
+def _is_hidden(path: Path, given: Any) -> bool:
+    """Whether the value ``given`` at ``path`` may be a secret, or one that stands where its file should be named."""
+    keys = [part for part in path if isinstance(part, str)]
+    if any(is_secret(key) for key in keys):
+        return True
+    return any(plain(key).endswith(("_file", "_files")) for key in keys) and not str(given).startswith(
+        ("/", "credential:")
+    )
+
+
+def _without_secrets(message: str, path: Path, given: Any) -> str:
+    """``message`` without the values in it that may be secrets."""
+    inside = given.items() if isinstance(given, Mapping) else [(path[-1] if path else "", given)]
+    for key, value in inside:
+        if isinstance(value, str) and value and _is_hidden((*path, key), value):
+            message = message.replace(repr(value), HIDDEN).replace(value, HIDDEN)
+    return message
+
+
 def _shown(path: Path, given: Any) -> str:
     if isinstance(given, Mapping):
         return "a table"
     if isinstance(given, list | tuple):
         return "a list"
-    if any(is_secret(part) for part in path if isinstance(part, str)):
+    if _is_hidden(path, given):
         return HIDDEN
     text = toml_value(given)
     if len(text) <= _WIDEST:

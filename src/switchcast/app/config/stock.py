@@ -3,7 +3,7 @@
 ::
 
     switch ──> group       what is bound, as the module sends it (policy "all")
-    group ───> switch      what others send, re-fired there
+    group ───> switch      what others send, re-fired there, and who of them comes and goes
     unicast ─> switch      the same, where a destination is no group: the module hears both on its one socket
 
 ``tables_of`` says that as the tables of our own file, which are then checked, overridden by the environment and shown
@@ -124,7 +124,10 @@ def tables_of(stock: StockSettings, file: str, options: StockOptions) -> Tables:
     for source in sources:
         notes["route", len(routes)] = "What the others send is re-fired here as multicast::event."
         routes.append({"from": source, "to": ["switch"], "policy": "all"})
-    document: dict[str, Any] = {"endpoints": endpoints}
+    document: dict[str, Any] = {"peers": {"comeback": 1, "to": ["switch"]}, "endpoints": endpoints}
+    notes["peers",] = (
+        "Who comes and goes is told to the switch, each time, as multicast::peerup and multicast::peerdown."
+    )
     return Tables(document | ({"route": routes} if routes else {}), lines, notes, warnings)
 
 

@@ -167,7 +167,7 @@ class _Reader:
         command, data = attributes.get("cmd", ""), attributes.get("data", "")
         name, equals, value = data.partition("=")
         if command in {"set", "env-set"} and not (name.strip() and equals):
-            raise ValueError(f'X-PRE-PROCESS {command}: "{data}": write data="name=value"')
+            raise ValueError(f'X-PRE-PROCESS {command}: data gives no name a value; write data="name=value"')
         if command == "set":
             self._variables[name.strip()] = self._expanded(value)
         elif command == "env-set":
