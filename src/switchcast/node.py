@@ -13,7 +13,8 @@ only its own events, and holds nobody up unless its queue was told to ``block``.
 
 A node is given a plan (``plan.py``) and can be given another while it runs (``reloading.py``). Whoever wants to look
 on, as rules and peers do, taps it: a tap sees what every source gave, after the checks of address and duplicates and
-before any route. Where events are lost, a counter says how many and why, and a gap record says so in the stream.
+before any route, but not once more what this node sent to a group and heard back. Where events are lost, a counter says
+how many and why, and a gap record says so in the stream.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Node:
         fresh = feed.admit(received)
         if not fresh:
             return
-        shares = self.taps.shares(fresh)
+        shares = self.taps.shares(feed.without_echo(fresh)) if self.taps.subscriptions else []
         for lane in feed.lanes:
             passed = lane.take(fresh, matched=feed.matched)
             shares += [(outlet.queue, passed) for outlet in lane.outlets]

@@ -151,6 +151,15 @@ class Plan:
         """The names of the routes from this source, in order."""
         return [name for name, route in self.routes.items() if route.source.name == source]
 
+    def hears_itself(self, source: str) -> bool:
+        """Whether this source hears what a sink of this plan sends: the same group and port."""
+        url = self.sources[source].url
+        sinks = (sink.url for sink in self.sinks.values())
+        return url.scheme == "multicast" and any(
+            (sink.scheme, sink.port) == (url.scheme, url.port) and not set(sink.hosts).isdisjoint(url.hosts)
+            for sink in sinks
+        )
+
     def key(self, part: Source | Sink) -> Hashable:
         """What makes the endpoint of ``part`` the one it is: parts of equal keys are one endpoint.
 

@@ -86,12 +86,7 @@ def make_parts(node: Host, plan: Plan, before: Parts | None = None) -> Parts:
     before = before or Parts()
     holdings = before.holdings()
     parts = Parts()
-    for name, sink in plan.sinks.items():
-        outlet = before.outlets.get(name)
-        if outlet is None or holdings.get(plan.key(sink)) is not outlet.hold.holding:
-            hold = _hold(holdings, plan, sink, None)
-            outlet = Outlet(sink, hold, node=node.name, patient=node.patient, tell=node.tell)
-        parts.outlets[name] = outlet
+    # Sources first: where one connection serves both, it is made with what the source has to be asked for.
     for name, source in plan.sources.items():
         feed, matcher = before.feeds.get(name), matcher_of(node, plan, source)
         if feed is not None and feed.must_be_made_anew_for(matcher):
@@ -99,6 +94,12 @@ def make_parts(node: Host, plan: Plan, before: Parts | None = None) -> Parts:
         if feed is None or holdings.get(plan.key(source)) is not feed.hold.holding:
             feed = Feed(name, _hold(holdings, plan, source, matcher), matcher, patient=node.patient)
         parts.feeds[name] = feed
+    for name, sink in plan.sinks.items():
+        outlet = before.outlets.get(name)
+        if outlet is None or holdings.get(plan.key(sink)) is not outlet.hold.holding:
+            hold = _hold(holdings, plan, sink, None)
+            outlet = Outlet(sink, hold, node=node.name, patient=node.patient, tell=node.tell)
+        parts.outlets[name] = outlet
     for name, route in plan.routes.items():
         lane = before.lanes.get(name)
         parts.lanes[name] = lane if lane is not None and lane.route == route else Lane(route, plan.matchers[name])
@@ -112,6 +113,7 @@ def lead(node: Host, plan: Plan, parts: Parts, feed: Feed, *windows: Duplicates)
         lane = parts.lanes[name]
         lane.outlets = tuple(parts.outlets[sink.name] for sink in lane.route.sinks)
         lane.allowed = plan.allowed[name]
+    feed.own_name = node.name if plan.hears_itself(feed.name) else ""
     seen = (node.seen,) if any(plan.routes[name].deduplicate for name in routes) else ()
     feed.lead_to([parts.lanes[name] for name in routes], (*seen, *windows))
 
@@ -165,6 +167,7 @@ async def replace_parts(node: Host, plan: Plan) -> None:
             if old_feed.overlaps:
                 await old_feed.read_out(READ_OUT_SECONDS)
             await _end(old_feed, node.drain)
+            feed.succeed(old_feed)
             lead(node, plan, after, feed, echoes[name])
             node.start(feed)
             asyncio.get_running_loop().call_later(ECHO_SECONDS, feed.forget, echoes[name])

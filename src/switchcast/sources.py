@@ -43,6 +43,11 @@ OVERLAPPING: Final = frozenset({"multicast", "udp", "esl", "memory"})
 _FIXED: Final = frozenset({"multicast", "udp"})
 """Schemes of sources whose matcher is part of an open socket."""
 
+_IN_FLIGHT_SECONDS: Final = 0.02
+"""What was sent to a source before its successor was open is there by then, on a network as on an event socket."""
+_EMPTY_TURNS: Final = 8
+"""Turns of the event loop, which looks at its descriptors in each, after which what can be read has been."""
+
 log = structlog.get_logger("switchcast")
 
 
@@ -103,6 +108,8 @@ class Feed:
         self.lanes: tuple[Lane, ...] = ()
         self.allowed: Allowed | None = None
         self.windows: tuple[Duplicates, ...] = ()
+        self.own_name = ""
+        """This node's name, where the node also sends to what this source hears."""
         self.task: asyncio.Task[None] | None = None
         self._asked = self._wanted = self._made_with = matcher
         self._patient = patient
@@ -132,6 +139,11 @@ class Feed:
             "outages": self.outages,
         }
 
+    def succeed(self, other: Feed) -> None:
+        """Count on from where one that has ended stopped."""
+        self.received, self.refused, self.duplicates = other.received, other.refused, other.duplicates
+        self.passed, self.outages = other.passed, other.outages
+
     def lead_to(self, lanes: Sequence[Lane], windows: Sequence[Duplicates]) -> None:
         """Feed these lanes from the next batch on.
 
@@ -155,6 +167,12 @@ class Feed:
         self.duplicates += len(heard) - len(fresh)
         self.passed += len(fresh)
         return fresh
+
+    def without_echo(self, events: list[Event]) -> list[Event]:
+        """Those of ``events`` that are not our own, heard back: who looks on has seen those where they came from."""
+        if not self.own_name:
+            return events
+        return [event for event in events if event.sender != self.own_name]
 
     async def open(self) -> None:
         """One attempt to open the source. Raises what that does."""
@@ -231,13 +249,15 @@ class Feed:
             await self._let_go()
 
     async def read_out(self, limit: float) -> None:
-        """Let it read what had come by now: until nothing came for a moment, or for ``limit`` seconds."""
-        clock = asyncio.get_running_loop().time
-        end = clock() + limit
+        """Let it read what had come by now: until it finds nothing to read, at most for ``limit`` seconds."""
+        await asyncio.sleep(_IN_FLIGHT_SECONDS)
         before = -1
-        while clock() < end and (before != self.received or self._carrying):
-            before = self.received
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while before != self.received or self._carrying:
+                    before = self.received
+                    for _ in range(_EMPTY_TURNS):
+                        await asyncio.sleep(0)
 
     async def _read(self, carry: Callable[[Feed, list[Event]], Awaitable[None]]) -> Exception | None:
         """Read until the source ends, is stopped, or fails, with the error that it gives back."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from switchcast.app.config import Configuration, ConfiguredEndpoint
-from switchcast.endpoints import Endpoint, make_endpoint
+from switchcast.endpoints import Endpoint, EndpointUrl, make_endpoint
 from switchcast.endpoints.url import read_secret_file
 from switchcast.guard.policy import PolicySettings, RedactionPolicy, compile_policy, shipped
 from switchcast.node import Policy, Route, Sink, Source, unchanged
@@ -15,6 +15,7 @@ __all__ = ["Assembly", "action_endpoints", "make_endpoints"]
 
 EVERYTHING = "all"
 """The shipped policy that changes nothing: where it is meant, no policy runs at all."""
+_GROUPS = frozenset({"multicast", "udp"})
 
 
 @dataclass(eq=False)
@@ -61,8 +62,18 @@ class Assembly:
     def _sink(self, name: str) -> Sink:
         endpoint = self.configuration.endpoints[name]
         return Sink(
-            endpoint.url, name=name, spec=endpoint.fingerprints, overflow=endpoint.overflow, limit=endpoint.queue
+            self._signed(endpoint.url),
+            name=name,
+            spec=endpoint.fingerprints,
+            overflow=endpoint.overflow,
+            limit=endpoint.queue,
         )
+
+    def _signed(self, url: EndpointUrl) -> EndpointUrl:
+        """A group is sent to under this node's name, by which the node knows its own events when it hears them back."""
+        if url.scheme not in _GROUPS or url.text("sender") is not None:
+            return url
+        return replace(url, options=(*url.options, ("sender", self.configuration.node.name)))
 
     def _policy_of(self, name: str | None) -> Policy:
         return self.policies.get(name or EVERYTHING, unchanged)

@@ -13,7 +13,7 @@ from switchcast.app.automation import Automation
 from switchcast.app.presence import Presence
 from switchcast.app.snapshot import Phase, Snapshot, make_snapshot
 from switchcast.app.status import Counters, History, PeersReply, Status, Warned, make_status, peers_reply
-from switchcast.endpoints.udp import UdpEndpoint
+from switchcast.endpoints.udp import DatagramEndpoint
 from switchcast.guard.policy import RedactionPolicy
 from switchcast.node import Node
 
@@ -110,7 +110,7 @@ class Report:
     def _senders(self) -> Iterator[Sender]:
         for outlet in self._node.outlets.values():
             endpoint = outlet.endpoint
-            if isinstance(endpoint, UdpEndpoint) and endpoint.sender is not None:
+            if isinstance(endpoint, DatagramEndpoint) and endpoint.sender is not None:
                 yield endpoint.sender
 
 

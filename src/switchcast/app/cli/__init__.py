@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Final, NoReturn, cast
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -73,7 +73,7 @@ def _settings(
 ) -> None:
     if log_format not in logs.LOG_FORMATS:
         raise typer.BadParameter(f"{log_format!r} is neither console nor json", param_hint="--log-format")
-    logs.configure(cast("logs.LogFormat", log_format), "debug" if verbose else "warning")
+    logs.configure(log_format, "debug" if verbose else "warning")
 
 
 def main() -> NoReturn:
