@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from switchcast import Event
+from switchcast.gaps import Gap
 from switchcast.rules.engine import Engine
 from switchcast.rules.origin import HOPS, MAX_HOPS, ORIGIN, hops_of, origin_headers
 from switchcast.rules.settings import RuleSettings
@@ -75,7 +76,7 @@ def test_a_mark_that_cannot_be_read_stops_there(text: str, hops: int) -> None:
 
 
 def test_gap_records_fire_nothing() -> None:
-    gap = Event("CUSTOM", {"Event-Subclass": "switchcast::gap", "Gap-Events": "7"})
+    gap = Gap("group", "kernel_drops", 7).event()
     engine = Engine([rule("all"), rule("gaps", "CUSTOM switchcast::gap"), rule("beats", "HEARTBEAT")], "fs1")
     assert engine.take([gap], 0.0) == []
     assert [row["refused_gap"] for row in engine.counters().values()] == [1, 1, 0]
