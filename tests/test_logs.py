@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from switchcast.app.logs import LEVELS, LOG_FORMATS, Level, LogFormat, configure
+from switchcast.app.status import Warned
 
 log = structlog.get_logger("switchcast")
 
@@ -84,3 +85,14 @@ def test_a_stranger_writes_no_line_of_his_own(
     assert told.endswith("\n")
     assert len(told.splitlines()) == 1
     assert not [character for character in told[:-1] if ord(character) < 32 or 127 <= ord(character) < 160]
+
+
+def test_warnings_are_kept_for_who_asks_later(capsys: pytest.CaptureFixture[str]) -> None:
+    kept: list[Warned] = []
+    configure("json", "info", keep=kept)
+    log.info("sink_up", sink="group")
+    log.warning("sink_down", sink="group", error="gone\n\x1b[2J")
+    log.error("x" * 5_000)
+    assert [line["text"] for line in kept] == ["sink_down sink=group error=gone\\n\\x1b[2J", "x" * 1_000]
+    assert kept[0]["at"] > 1_700_000_000
+    assert len(capsys.readouterr().err.splitlines()) == 3

@@ -19,17 +19,13 @@ from ports import free_port
 
 PATIENCE = 60.0
 PROGRAM = Path(sysconfig.get_path("scripts")) / "switchcast"
-ROOT = Path(__file__).parent.parent
+EXAMPLES = Path(__file__).parent.parent / "packaging" / "examples"
 
 CONFIGURATION = """
 [log]
 format = "json"
 
 [metrics]
-listen = "127.0.0.1:{metrics}"
-
-[control]
-socket = "{folder}/control.sock"
 
 [endpoints.group]
 url = "udp://127.0.0.1:{group}"
@@ -46,16 +42,19 @@ to = ["archive"]
 class Service:
     """A node that was started as systemd starts one, and what it has said to systemd."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, file: Path | None = None, **environ: str) -> None:
         self.folder = folder
-        self.file = folder / "switchcast.toml"
+        self.file = file or folder / "switchcast.toml"
         self.metrics_port = tcp_port()
-        self.write(CONFIGURATION)
+        if file is None:
+            self.write(CONFIGURATION)
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(folder / "notify"))
         self._notify.settimeout(PATIENCE)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHCAST_")}
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHCAST_")} | environ
         environ |= {
+            "SWITCHCAST_METRICS__LISTEN": f"127.0.0.1:{self.metrics_port}",
+            "SWITCHCAST_CONTROL__SOCKET": str(folder / "control.sock"),
             "NOTIFY_SOCKET": str(folder / "notify"),
             "WATCHDOG_USEC": "2000000",
             "STATE_DIRECTORY": str(folder),
@@ -66,7 +65,7 @@ class Service:
 
     def write(self, text: str) -> None:
         """Put ``text`` into the configuration file, with the ports and the folder that are this service's own."""
-        places = {"metrics": self.metrics_port, "folder": self.folder, "group": free_port()}
+        places = {"folder": self.folder, "group": free_port()}
         self.file.write_text(text.format_map(places), encoding="utf-8")
 
     def says(self, wanted: str) -> dict[str, str]:
@@ -176,10 +175,46 @@ def test_a_start_with_a_mistake_ends_with_what_keeps_systemd_from_trying_again(t
 
 def test_a_port_that_another_program_has_ends_the_start_and_names_the_setting(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
         file = tmp_path / "switchcast.toml"
-        places = {"metrics": taken.getsockname()[1], "folder": tmp_path, "group": free_port()}
-        file.write_text(CONFIGURATION.format_map(places), encoding="utf-8")
+        file.write_text(
+            f'[metrics]\nlisten = "127.0.0.1:{port}"\n[control]\nsocket = "{tmp_path}/control.sock"\n', encoding="utf-8"
+        )
         ended = subprocess.run([PROGRAM, "run", file], capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert ended.returncode == 69
-    assert f"switchcast: metrics.listen: 127.0.0.1 port {places['metrics']}: another program has it" in ended.stderr
+    assert f"switchcast: metrics.listen: 127.0.0.1 port {port}: another program has it" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("example", "down"),
+    [
+        ("stock-drop-in", {"switch"}),
+        ("registration-sync", {"switch"}),
+        ("monitoring-only", set()),
+        ("trigger-host", set()),
+    ],
+)
+def test_an_example_runs_as_it_is_though_the_switch_is_not_there_yet(
+    example: str, down: set[str], tmp_path: Path
+) -> None:
+    secrets = tmp_path / "credentials"
+    secrets.mkdir()
+    for name in ("esl.password", "group.psk", "webhook.secret"):
+        (secrets / name).write_text("a secret of some length", encoding="utf-8")
+        (secrets / name).chmod(0o400)
+    environ = {
+        "CREDENTIALS_DIRECTORY": str(secrets),
+        "SWITCHCAST_NODE__DRAIN": "100ms",
+        "SWITCHCAST_ENDPOINTS__GROUP__URL": f"multicast://239.192.77.1:{free_port()}?interface=lo&ttl=0",
+    }
+    if "[endpoints.switch]" in (EXAMPLES / f"{example}.toml").read_text(encoding="utf-8"):
+        environ["SWITCHCAST_ENDPOINTS__SWITCH__URL"] = f"esl://127.0.0.1:{tcp_port()}"
+    with Service(tmp_path, EXAMPLES / f"{example}.toml", **environ) as running:
+        running.says("READY")
+        status, body = running.get("/readyz")
+        assert set(json.loads(body)["down"]) == down
+        assert status == (503 if down else 200)
+        assert running.stop() == 0
+        assert "Traceback" not in running.log()
+        assert "a secret" not in running.log()
