@@ -116,6 +116,18 @@ def test_the_lamp_rule_would_fire_for_each_lit_lamp(lamp: str) -> None:
     assert "03:31:37.937 vm  MESSAGE_WAITING           1000@127.0.0.1  waiting: yes  1 new, 0 saved" in lines
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_reader_that_has_seen_enough_is_no_failure(lamp: str, form: list[str]) -> None:
+    """As ``head`` does: the events come without end, so the trial is writing when its reader goes."""
+    arguments = [SWITCHCAST, "rules", "test", lamp, "sim://?nodes=2&cps=100&seed=1&speed=0", *form]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as trial:
+        assert trial.stdout is not None
+        assert trial.stderr is not None
+        trial.stdout.readline()
+        trial.stdout.close()
+        assert (trial.wait(PATIENCE), trial.stderr.read()) == (141, b"")
+
+
 def test_json_tells_the_same(lamp: str) -> None:
     lines, summary = tried(lamp)
     assert summary["events"] == 1877

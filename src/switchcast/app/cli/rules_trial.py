@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from rich.console import Console
 from rich.text import Text
 
 from switchcast._native import Event, Matcher
+from switchcast.app.cli.asking import output_console
 from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.render import EventLines, clock, error_console, event_time, how_many, printable
 from switchcast.app.cli.rules_preview import preview
@@ -137,7 +137,7 @@ class AsText:
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._console = output_console()
         self._lines = EventLines()
 
     def event(self, event: Event, verdicts: Sequence[Verdict], firings: dict[str, Firing]) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from rich.console import Console
 from rich.text import Text
 
+from switchcast.app.cli.asking import output_console
 from switchcast.app.cli.render import printable
 from switchcast.rules.settings import (
     EmitSettings,
@@ -66,7 +66,7 @@ def _line(entry: Mapping[str, Any], width: int) -> Text:
 
 
 def _print(*lines: Text) -> None:
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = output_console()
     for line in lines:
         console.print(line, soft_wrap=True)
 
