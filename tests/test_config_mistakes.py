@@ -43,6 +43,7 @@ MISTAKES = [
     ("node = 5", 1, "node: 5: write a table"),
     ('endpoints = ["a"]', 1, "endpoints: a list: write a table"),
     ("[route]", 1, "route: a table: write a list in brackets"),
+    ('[node]\nname = ""', 2, 'node.name: "": empty; give a text'),
     ("[node]\nname = 7", 2, "node.name: 7: write a text in quotes"),
     ("[node]\nname = '" + "n" * 300 + "'", 2, "255"),
     ('[node]\ndrain = "soon"', 2, 'node.drain: "soon": write a length of time as 500ms, 20s, 5m, 1h or 2d'),
@@ -72,6 +73,8 @@ MISTAKES = [
     ('[endpoints.a]\nurl = "multicats://239.192.1.1"', 2, "did you mean multicast:?"),
     ('[endpoints.a]\nurl = "multicast://239.192.1.1?interfaces=lo"', 2, "did you mean 'interface'?"),
     ('[endpoints.a]\nurl = "multicast://239.192.1.1?ttl=300"', 2, "ttl=300 is out of range; 0 to 255 are allowed"),
+    ('[endpoints.a]\nurl = "multicast://239.192.1.1?source=fs1"', 2, "source='fs1' is no IP address"),
+    ('[endpoints.a]\nurl = "udp://192.0.2.1?source_address=lo"', 2, "source_address='lo' is no IP address"),
     ('[endpoints.a]\nurl = "multicast://192.0.2.1"', 2, "no multicast group"),
     ('[endpoints.a]\nurl = "udp://239.192.1.1"', 2, "write multicast:// instead of udp://"),
     ('[endpoints.a]\nurl = "multicast://ff15::1:4242"', 2, "an IPv6 address stands in brackets"),
@@ -106,6 +109,7 @@ MISTAKES = [
     # routes
     (BOTH + '[[route]]\nto = ["group"]', 5, 'route[1].from: missing; for example from = "switch"'),
     (BOTH + '[[route]]\nfrom = "switch"', 5, 'route[1].to: missing; for example to = ["group"]'),
+    (BOTH + '[[route]]\nfrom = "switch"\nto = [5]', 7, "route[1].to[1]: 5: write a text in quotes"),
     (BOTH + '[[route]]\nfrom = "switch"\nto = []', 7, "route[1].to: a list: empty; give at least one"),
     (BOTH + '[[route]]\nfrom = "switch"\nto = "group"', 7, 'route[1].to: "group": write a list in brackets'),
     (

@@ -41,14 +41,14 @@ class MulticastEndpoint(DatagramEndpoint):
         super().__init__(url, matcher=matcher, role=role)
         self.ttl = url.integer("ttl", 1, 0, 255)
         self.loopback = url.boolean("loopback", True)
+        self.sources = url.addresses("source")
 
     def make_receiver(self, addresses: list[str], **options: Any) -> Receiver:
         groups = [address for address in addresses if ipaddress.ip_address(address).is_multicast]
-        sources = self.url.text("source")
         return super().make_receiver(
             groups,
             interface=self.url.text("interface"),
-            sources=sources.split(",") if sources else (),
+            sources=self.sources,
             **options,
         )
 
@@ -56,7 +56,7 @@ class MulticastEndpoint(DatagramEndpoint):
         return super().make_sender(
             addresses,
             interface=self.url.text("interface"),
-            source=self.url.text("source_address"),
+            source=self.source_address,
             ttl=self.ttl,
             loopback=self.loopback,
             **options,

@@ -62,6 +62,7 @@ class DatagramEndpoint(Endpoint):
         if url.path not in ("", "/"):
             raise UrlError(f"{url}: {url.scheme}: endpoints have no path, but this one has {url.path!r}")
         self.port = STOCK_PORT if url.port is None else url.port
+        self.source_address = next(iter(url.addresses("source_address")), None)
         self.psk = url.secret("psk")
         self.receive_buffer = url.integer("receive_buffer", 4 * 1024 * 1024, 2048, 1 << 30)
         self.send_buffer = url.integer("send_buffer", 4 * 1024 * 1024, 2048, 1 << 30)
@@ -216,7 +217,7 @@ class UdpEndpoint(DatagramEndpoint):
     OPTIONS = (*(name for name in DatagramEndpoint.OPTIONS if name != "interface"), "source_address")
 
     def make_sender(self, addresses: list[str], **options: Any) -> Sender:
-        return super().make_sender(addresses, source=self.url.text("source_address"), **options)
+        return super().make_sender(addresses, source=self.source_address, **options)
 
     def check_address(self, address: str) -> None:
         if ipaddress.ip_address(address).is_multicast:

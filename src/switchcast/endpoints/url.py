@@ -7,6 +7,7 @@ stand in brackets. An option that the endpoint does not take is an error that na
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import stat
 from collections.abc import Sequence
@@ -144,6 +145,16 @@ class EndpointUrl:
         if value not in allowed:
             raise UrlError(f"{self}: {name}={value!r} is none of {', '.join(allowed)}")
         return value
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """The option as IP addresses with commas between them; none where it is not given."""
+        addresses = tuple((self.text(name) or "").split(",")) if self.text(name) else ()
+        for address in addresses:
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                raise UrlError(f"{self}: {name}={address!r} is no IP address") from None
+        return addresses
 
     def secret(self, name: str) -> bytes | None:
         """The secret ``name``: given as ``name=`` or, better, kept in the file that ``name_file=`` gives.

@@ -18,7 +18,7 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -174,13 +174,22 @@ def _read(tables: list[dict[str, Any]], problems: Problems) -> tuple[FileSetting
         try:
             return FileSettings.read(*(_without_gaps(table) for table in tables)), places
         except ValidationError as invalid:
-            for error in invalid.errors(include_url=False):
+            errors: list[Mapping[str, Any]] = [{**error} for error in invalid.errors(include_url=False)]
+            for error in errors:
                 path = _in_file(tuple(error["loc"]), places)
-                if attempt == 0:
+                if attempt == 0 and not _follows_from_another(error, errors):
                     problems.add_invalid({**error, "loc": path}, FileSettings)
                 depth = len(path) if attempt == 0 else _element_depth(path)
                 _take_out(tables, path[:depth])
     return FileSettings(), {}
+
+
+def _follows_from_another(error: Mapping[str, Any], errors: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a list is only too short because what stands in it is wrong, which is told as well."""
+    place = error["loc"]
+    return error["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in errors
+    )
 
 
 _GAP: Final = object()

@@ -69,7 +69,7 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 class NodeSettings(Settings):
     """The ``[node]`` table: this node itself."""
 
-    name: str = Field(default="", max_length=255, examples=["fs1.example.com"])
+    name: str = Field(default="", min_length=1, max_length=255, examples=["fs1.example.com"])
     """What this node calls itself: ``node`` in conditions, and the sender that it never re-fires. By default the
     machine's host name, which is FreeSWITCH's own default as well."""
     state_dir: AbsolutePath = "/var/lib/switchcast"
