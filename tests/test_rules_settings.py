@@ -232,12 +232,12 @@ PAGE = (Path(__file__).parent.parent / "docs" / "rules.md").read_text(encoding="
 def test_every_key_is_documented_with_its_default(heading: str) -> None:
     """A key without a default in the table is one that has to be given, or that is empty without."""
     model, least = MODELS[heading], LEAST[heading]
-    fields = {(field.alias or name).replace("_", "-"): field for name, field in model.model_fields.items()}
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
     section = re.split(r"^#+ ", PAGE.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
     table = section.split("| key |", 1)[1].split("\n\n", 1)[0]
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
     documented = {row[0].strip("`"): row[-1] for row in rows}
-    assert set(documented) == set(fields) - {name.replace("_", "-") for name in ACTIONS}
+    assert set(documented) == set(fields) - {name.replace("esl_", "esl-") for name in ACTIONS}
     for key, shown in documented.items():
         if shown.startswith("`"):
             value = tomllib.loads(f"value = {shown.strip('`')}")["value"]
@@ -245,3 +245,12 @@ def test_every_key_is_documented_with_its_default(heading: str) -> None:
         else:
             field = fields[key]
             assert field.is_required() or not field.get_default(call_default_factory=True, validated_data={}), key
+
+
+def test_the_examples_of_the_page_can_be_read() -> None:
+    tables = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert [RuleSettings.model_validate(table).name for text in tables for table in tomllib.loads(text)["rule"]] == [
+        "new-voicemail"
+    ]
+    lines = re.findall(r"`((?:run|webhook|esl-api|esl-event|emit|log) = [^`]+)`", PAGE)
+    assert {read(line).kind for line in lines} == set(ACTIONS)
