@@ -13,7 +13,6 @@ from switchcast.app.config import Configuration, load
 from switchcast.endpoints import make_endpoint
 from switchcast.endpoints.udp import DatagramEndpoint
 from switchcast.errors import ConfigurationError
-from switchcast.guard.policy import shipped
 
 ROUTE = '[[route]]\nfrom = "{}"\nto = ["{}"]\n'
 """A route; the folder's name is filled in later."""
@@ -86,11 +85,10 @@ def test_the_policy_of_a_route_is_cluster_where_events_leave_the_host(tmp_path: 
     assert loaded(tmp_path, text).routes[0].policy == "monitoring"
 
 
-def test_a_policy_is_the_files_own_or_one_that_is_shipped(tmp_path: Path) -> None:
+def test_a_policy_in_place_of_a_shipped_one_is_told(tmp_path: Path) -> None:
     text = TWO_ENDPOINTS + ROUTE.format("switch", "group") + 'policy = "all"\n[policies.all]\nevents = "HEARTBEAT"\n'
     configuration = loaded(tmp_path, text)
-    assert configuration.policy("all").events == ("HEARTBEAT",)
-    assert configuration.policy("cluster") == shipped("cluster")
+    assert configuration.policies["all"].events == ("HEARTBEAT",)
     (warning,) = configuration.warnings
     assert warning.endswith("switchcast.toml:12: policies.all: stands in place of the policy of this name that comes "
                             "with switchcast")  # fmt: skip
@@ -111,6 +109,19 @@ def test_endpoints_are_given_their_secrets_and_show_none(tmp_path: Path) -> None
     assert endpoint.psk == GROUP_KEY.encode()
     for shown in (repr(configuration), str(switch), str(group), repr(endpoint), repr(configuration.as_tables())):
         assert not any(secret in shown for secret in SECRETS)
+
+
+def test_only_keys_of_ours_name_files(tmp_path: Path) -> None:
+    """A header, a variable and an event may be called as our keys are."""
+    text = (
+        '[policies.p]\nevents = "all"\nvalues = {{ record_file = "mask" }}\n[[rule]]\nname = "r"\n'
+        '[rule.run]\ncommand = ["/bin/true"]\nenvironment = {{ OF_file = "x", of_files = "y" }}\n'
+    )
+    configuration = loaded(tmp_path, text)
+    assert configuration.policies["p"].values == {"record_file": "mask"}
+    (rule,) = configuration.rules
+    assert rule.run is not None
+    assert rule.run.environment == {"OF_file": "x", "of_files": "y"}
 
 
 def test_a_new_secret_in_the_same_file_is_a_change(tmp_path: Path) -> None:

@@ -258,6 +258,13 @@ def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path, name: s
     assert not any(secret in str(raised.value) for secret in SECRETS)
 
 
+def test_a_rule_behind_a_broken_one_keeps_its_line(tmp_path: Path) -> None:
+    text = RULE + '[[rule]]\nname = "s"\nwebhook = {{url = "https://a.b/", secret_file = "/nowhere/key"}}\n'
+    with pytest.raises(ConfigurationError) as raised:
+        loaded(tmp_path, text)
+    assert "switchcast.toml:5: rule[2].webhook.secret_file: " in str(raised.value).splitlines()[1]
+
+
 def test_all_mistakes_are_told_in_the_files_order(tmp_path: Path) -> None:
     text = """\
 [node]

@@ -14,11 +14,12 @@ from switchcast.app.config.locate import Path
 from switchcast.app.config.model import FileSettings, RouteSettings
 from switchcast.app.config.problems import Problems, key_text, masked
 from switchcast.app.config.secret_files import read_secret, secret_path
-from switchcast.app.config.shapes import nearest
+from switchcast.app.config.shapes import nearest, shape_at
 from switchcast.endpoints import Role
 from switchcast.errors import BindingError, ConditionError
-from switchcast.guard.policy import SHIPPED, SHORTEST_KEY
+from switchcast.guard.policy import SHIPPED, SHORTEST_KEY, PolicySettings
 from switchcast.rules.settings import RuleSettings
+from switchcast.settings import Settings
 
 __all__ = ["Checks"]
 
@@ -61,18 +62,33 @@ class Checks:
         self._unused(settings)
         return settings.model_copy(update={"route": tuple(routes)})
 
-    def resolved_secrets(self, tables: Any, path: Path) -> Any:
-        """``tables`` with each secret file's path, checked; of endpoints the URL has them already."""
-        if isinstance(tables, Mapping):
-            return {
-                key: self._secret(each, (*path, key))
-                if isinstance(each, str) and _names_a_file(path, key)
-                else self.resolved_secrets(each, (*path, key))
-                for key, each in tables.items()
-            }
-        if isinstance(tables, list | tuple):
-            return [self.resolved_secrets(each, (*path, index)) for index, each in enumerate(tables)]
-        return tables
+    def policies(self, settings: FileSettings) -> dict[str, PolicySettings]:
+        """The file's policies, with the paths of their secret files, which are looked at."""
+        return {
+            name: PolicySettings.model_validate(self._with_files(policy, ("policies", name)))
+            for name, policy in settings.policies.items()
+        }
+
+    def rules(self, settings: FileSettings) -> tuple[RuleSettings, ...]:
+        """The rules, with the paths of their secret files, which are looked at."""
+        places = self._places("rule", settings.rule)
+        return tuple(
+            RuleSettings.model_validate(self._with_files(rule, ("rule", place)))
+            for place, rule in zip(places, settings.rule, strict=True)
+        )
+
+    def _with_files(self, table: Settings, path: Path) -> Any:
+        return self._resolved(table.model_dump(by_alias=True, exclude_unset=True), path)
+
+    def _resolved(self, value: Any, path: Path) -> Any:
+        """``value`` with the path of each secret file in it."""
+        if isinstance(value, str) and _names_a_file(path):
+            return self._secret(value, path)
+        if isinstance(value, Mapping):
+            return {key: self._resolved(each, (*path, key)) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._resolved(each, (*path, index)) for index, each in enumerate(value)]
+        return value
 
     def _secret(self, text: str, path: Path) -> str:
         try:
@@ -223,8 +239,12 @@ def _numbered(name: str) -> Iterator[str]:
         number += 1
 
 
-def _names_a_file(path: Path, key: str) -> bool:
-    return key.endswith("_file") or (bool(path) and str(path[-1]).endswith("_files"))
+def _names_a_file(path: Path) -> bool:
+    """Whether ``path`` names a secret's file: by a key of ours, not by what a user called something."""
+    around = shape_at(FileSettings, path[:-1])
+    if around is None or around.kind != "table":
+        return str(path[-2]).endswith("_files")
+    return str(path[-1]).endswith("_file")
 
 
 def _bare(name: str) -> str:

@@ -18,7 +18,7 @@ from switchcast.app.config.model import (
 from switchcast.app.config.problems import HIDDEN, is_secret, masked
 from switchcast.bus import Overflow
 from switchcast.endpoints.url import EndpointUrl
-from switchcast.guard.policy import PolicySettings, shipped
+from switchcast.guard.policy import PolicySettings
 from switchcast.rules.settings import RuleSettings
 from switchcast.views.peers import PeersSettings
 
@@ -61,10 +61,6 @@ class Configuration:
     warnings: tuple[str, ...] = ()
     settings: FileSettings = field(default_factory=FileSettings, repr=False)
     """The tables as they were given, with what was filled in."""
-
-    def policy(self, name: str) -> PolicySettings:
-        """The policy of this name: the file's own, or the one that comes with switchcast."""
-        return self.policies[name] if name in self.policies else shipped(name)
 
     def as_tables(self) -> dict[str, Any]:
         """The effective settings as plain values, for ``config show``. What may be a secret is ``***``."""

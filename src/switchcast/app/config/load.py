@@ -33,8 +33,6 @@ from switchcast.app.config.locate import Path, lines_of
 from switchcast.app.config.model import FileSettings
 from switchcast.app.config.problems import Problems
 from switchcast.errors import ConfigurationError
-from switchcast.guard.policy import PolicySettings
-from switchcast.rules.settings import RuleSettings
 
 __all__ = ["LARGEST_FILE", "Given", "assemble", "load", "read_text"]
 
@@ -132,12 +130,7 @@ def assemble(given: Given) -> Configuration:
     endpoints.check(settings.endpoints, given.secrets)
     checks = Checks(problems, endpoints, given.environ, _broken(given.document, overrides, settings), places)
     settings = checks.check(settings)
-    resolved = {
-        key: checks.resolved_secrets(settings.model_dump(by_alias=True, exclude_unset=True)[key], (key,))
-        if getattr(settings, key)
-        else ()
-        for key in ("policies", "rule")
-    }
+    policies, rules = checks.policies(settings), checks.rules(settings)
     problems.raise_if_any()
     return Configuration(
         path=given.path,
@@ -148,8 +141,8 @@ def assemble(given: Given) -> Configuration:
         peers=settings.peers,
         endpoints=endpoints.configured,
         routes=settings.route,
-        policies={name: PolicySettings.model_validate(table) for name, table in dict(resolved["policies"]).items()},
-        rules=tuple(RuleSettings.model_validate(table) for table in resolved["rule"]),
+        policies=policies,
+        rules=rules,
         warnings=(*given.warnings, *checks.warnings),
         settings=settings,
     )
