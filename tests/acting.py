@@ -13,14 +13,14 @@ from switchcast._native import Event
 from switchcast.endpoints import Endpoint
 from switchcast.rules.engine import Firing
 from switchcast.rules.runner import Runner
-from switchcast.rules.settings import RuleSettings
+from switchcast.rules.settings import ACTIONS, RuleSettings
 
 NODE = "fs1.example.com"
 
 
 def rule(name: str = "test", **table: Any) -> RuleSettings:
     """A rule as a configuration's table gives it; an action that is not given is a line in the log."""
-    if not set(table) & {"run", "webhook", "esl-api", "esl-event", "emit", "log"}:
+    if not set(table) & set(ACTIONS):
         table["log"] = "{name}"
     return RuleSettings.model_validate({"name": name, **table})
 
