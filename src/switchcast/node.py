@@ -121,7 +121,8 @@ class Node:
                     await self._come_to_an_end()
         finally:
             self._tasks = None
-            await self.parts.let_go()
+            async with self._changing:
+                await self.parts.let_go()
         for feed in self.feeds.values():
             if feed.failed is not None and not self.patient:
                 raise feed.failed
@@ -165,9 +166,9 @@ class Node:
         """Go over to another plan. What is equal in both runs on; not one event of it is lost.
 
         Raises ``UsageError``, ``EndpointDenied`` or, when not patient, ``EndpointUnavailable`` where the new plan
-        cannot be run; then nothing has changed.
+        cannot be run; then nothing has changed. Once begun it comes to its end, though its caller be cancelled.
         """
-        await self._change(Plan(routes, sinks, node=self.name))
+        await asyncio.shield(asyncio.create_task(self._change(Plan(routes, sinks, node=self.name))))
 
     async def _change(self, plan: Plan) -> None:
         async with self._changing:

@@ -133,49 +133,69 @@ def matcher_of(node: Host, plan: Plan, source: Source) -> Matcher | None:
 async def replace_parts(node: Host, plan: Plan) -> None:
     """Go over from the node's parts to those of ``plan``. Raises, with nothing changed, when that cannot be run."""
     before, after = node.parts, make_parts(node, plan, node.parts)
-    fresh = [feed for name, feed in after.feeds.items() if before.feeds.get(name) is not feed]
-    opened: list[Feed | Outlet] = [each for name, each in after.outlets.items() if before.outlets.get(name) is not each]
-    echoes = {feed.name: Duplicates() for feed in fresh if feed.name in before.feeds}
-    for name, echo in echoes.items():
+    running = before.all()
+    fresh = [part for part in after.all() if not any(part is each for each in running)]
+    echoes = {part.name: Duplicates() for part in fresh if isinstance(part, Feed) and part.name in before.feeds}
+    for name, echo in echoes.items():  # what comes to the old one from the moment that the new one is open
         before.feeds[name].windows += (echo,)
     try:
-        await _open([*opened, *fresh], patient=node.patient)
+        await _open(fresh, patient=node.patient)
     except BaseException:
         for name, echo in echoes.items():
             before.feeds[name].forget(echo)
         raise
 
+    try:
+        await _go_over(node, plan, before, after, echoes)
+    except BaseException:  # the node itself is ending: it lets go of what it had, and we of what is new
+        for part in after.all():
+            await part.hold.let_go()
+        raise
+
+
+async def _go_over(node: Host, plan: Plan, before: Parts, after: Parts, echoes: dict[str, Duplicates]) -> None:
+    """Start what is new, end what is replaced, then what is gone. Nothing in here fails."""
     for name, outlet in after.outlets.items():
-        old = before.outlets.get(name)
-        if old is outlet:
+        if before.outlets.get(name) is outlet:
             outlet.adjust(plan.sinks[name])
-            continue
-        if old is not None:
-            await old.halt(node.drain)
-            outlet.succeed(old)
-            await old.let_go()
-        node.start(outlet)
+        else:
+            await _start_outlet(node, outlet, before.outlets.get(name))
     for name, feed in after.feeds.items():
-        old_feed = before.feeds.get(name)
-        if old_feed is feed:
+        old = before.feeds.get(name)
+        if old is feed:
             await feed.ask(matcher_of(node, plan, plan.sources[name]))
             lead(node, plan, after, feed)
-        elif old_feed is None:
+        elif old is None:
             lead(node, plan, after, feed)
             node.start(feed)
         else:
-            if old_feed.overlaps:
-                await old_feed.read_out(READ_OUT_SECONDS)
-            await _end(old_feed, node.drain)
-            feed.succeed(old_feed)
+            await _end_before(feed, old, node.drain)
             lead(node, plan, after, feed, echoes[name])
-            node.start(feed)
             asyncio.get_running_loop().call_later(ECHO_SECONDS, feed.forget, echoes[name])
+            node.start(feed)
     for name in before.feeds.keys() - after.feeds.keys():
         await _end(before.feeds[name], node.drain)
-    gone = before.outlets.keys() - after.outlets.keys()
     node.parts = after
+    gone = before.outlets.keys() - after.outlets.keys()
     await asyncio.gather(*(before.outlets[name].finish(node.drain) for name in gone))
+
+
+async def _start_outlet(node: Host, outlet: Outlet, old: Outlet | None) -> None:
+    """Start a sink, in place of the ``old`` one if there was one."""
+    if old is not None:
+        await old.halt(node.drain)
+        if old.failed is None:
+            outlet.succeed(old)
+        await old.let_go()
+    node.start(outlet)
+
+
+async def _end_before(feed: Feed, old: Feed, limit: float) -> None:
+    """End the ``old`` source, which ``feed`` replaces, once it has read what it had."""
+    if old.overlaps:
+        await old.read_out(READ_OUT_SECONDS)
+    await _end(old, limit)
+    feed.succeed(old)
 
 
 async def _open(parts: list[Feed | Outlet], *, patient: bool) -> None:
