@@ -282,6 +282,13 @@ def test_a_switch_may_tell_of_a_whole_cluster_but_not_fill_the_table() -> None:
     assert heard(peers, 1.0, heartbeat("real")) == [("up", "real", HERE)]
 
 
+def test_a_core_uuid_of_any_length_is_not_kept() -> None:
+    peers = Peers()
+    headers = {"Core-UUID": "7" * 100_000, "Event-Sequence": "1", "Multicast-Sender": "fs1"}
+    heard(peers, 0.0, Event("HEARTBEAT", headers))
+    assert [row["core"] for row in peers.rows(0.0)] == ["7" * 36]
+
+
 def test_a_name_of_any_length_is_not_kept() -> None:
     peers = Peers()
     heard(peers, 0.0, heartbeat("x" * MOST_NAME_CHARACTERS, THERE), heartbeat("x" * (MOST_NAME_CHARACTERS + 1), THERE))

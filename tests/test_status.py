@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 import os
@@ -18,13 +17,10 @@ from typing import Any
 
 import pytest
 from answering import SWITCHCAST, answering, environment, switchcast
-from hypothesis import given
-from hypothesis import strategies as st
 from sockets import PATIENCE
-from strategies import PROPERTY
 
 from switchcast.app.cli.status_view import find_problems
-from switchcast.app.status import RATE_SECONDS, RECENT_SECONDS, History, NodeRow, Status, Warned, make_status
+from switchcast.app.status import RECENT_SECONDS, History, NodeRow, Status, Warned, make_status
 from switchcast.state import State
 from switchcast.views.peers import PeerRow
 
@@ -52,10 +48,11 @@ COUNTERS = {
 }
 
 
-def peer(name: str, address: str, state: str = "up", also: list[str] | None = None) -> PeerRow:
+def peer(name: str, address: str, state: str = "up", also: list[str] | None = None, core: str = "") -> PeerRow:
     return {
         "name": name,
         "address": address,
+        "core": core,
         "state": state,  # type: ignore[typeddict-item]
         "last_seen": WALL - 12,
         "seconds_ago": 12.0,
@@ -153,8 +150,8 @@ PROBLEMS: list[tuple[Callable[[Status], object], str]] = [
         "peer fs4 is down: last heard 12s ago",
     ),
     (
-        lambda status: status["peers"].append(peer("fs2", "198.51.100.9", "rival", ["192.0.2.3"])),
-        r"198\.51\.100\.9 sends heartbeats as fs2, a name that 192\.0\.2\.3 holds: .* or a forgery",
+        lambda status: status["peers"].append(peer("fs2.example.com", "198.51.100.9", "rival", ["192.0.2.3"])),
+        r"198\.51\.100\.9 sends heartbeats as fs2\.example\.com, a name that 192\.0\.2\.3 holds: .* or a forgery",
     ),
     (
         lambda status: status["peer_counters"]["recent"].update(refused_full=4, refused_address=5),
@@ -197,6 +194,21 @@ def test_what_is_kept_out_on_purpose_is_no_problem(recent: dict[str, int]) -> No
     for kind in ("sources", "sinks", "rules"):
         set_recent(status, kind, 0, **recent)
     assert find_problems(status, WALL) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "core", "wrong"),
+    [
+        ("2001:db8::3", "774efe72", 0),
+        ("2001:db8::3", "c0ffee00", 1),
+        ("192.0.2.99", "774efe72", 1),
+        ("192.0.2.99", "", 1),
+    ],
+)
+def test_a_switch_may_send_over_ipv4_and_ipv6(address: str, core: str, wrong: int) -> None:
+    status = healthy()
+    status["peers"] = [peer("fs2", "192.0.2.3", core="774efe72"), peer("fs2", address, "rival", core=core)]
+    assert len(find_problems(status, WALL)) == wrong
 
 
 def test_the_last_warnings_are_shown(tmp_path: Path) -> None:
@@ -247,6 +259,7 @@ def test_names_from_the_network_cannot_reach_the_terminal(tmp_path: Path) -> Non
     status = healthy()
     status["peers"] = [
         peer("\x1b]0;evil\x07\nfs2", "192.0.2.3\x1b[2J", "down"),
+        peer("[bold]fs3[/bold]", "\x9b1m"),
         peer("[bold]fs3[/bold]", "192.0.2.4", "rival", ["\x9b1m"]),
     ]
     status["warnings"] = [Warned(at=WALL, text="\x1b[2J")]
@@ -364,69 +377,3 @@ def shown_until(terminal: int, text: str) -> None:
         assert time.monotonic() < deadline, shown
         if select.select([terminal], [], [], 1.0)[0]:
             shown += os.read(terminal, 65_536).decode("utf-8", "replace")
-
-
-# What the node keeps of its past
-
-
-def test_rates_and_what_is_recent() -> None:
-    history = History()
-
-    def counters(received: int, dropped: int) -> dict[str, dict[str, dict[str, int]]]:
-        return {
-            "sources": {"group": {"received": received}},
-            "sinks": {"archive": {"sent": received, "dropped_overflow": dropped, "queued": received % 7}},
-        }
-
-    history.note(0.0, counters(0, 0))
-    for second in range(5, 405, 5):
-        history.note(float(second), counters(100 * second, 9 if second >= 50 else 0))
-    status = make_status(NODE, counters(40_250, 9), {}, history, 402.5)
-    (group,), (archive,) = status["sources"], status["sinks"]
-    assert group["rate"] == pytest.approx(100.0)
-    assert group["recent"] == {"received": 30_250}
-    assert archive["recent"] == {"sent": 30_250}, "a drop six minutes ago is long ago, and a queue is none"
-    assert make_status(NODE, counters(40_250, 11), {}, history, 402.5)["sinks"][0]["recent"]["dropped_overflow"] == 2
-
-
-def test_what_begins_later_began_with_nothing() -> None:
-    history = History()
-    history.note(0.0, {"sources": {}})
-    status = make_status(NODE, {"sources": {"new": {"received": 50}}}, {}, history, 10.0)
-    assert (status["sources"][0]["rate"], status["sources"][0]["recent"]) == (5.0, {"received": 50})
-
-
-def test_a_counter_that_begins_anew_counts_from_there() -> None:
-    history = History()
-    history.note(0.0, {"sources": {"group": {"received": 1000}}})
-    assert history.grown("sources", "group", {"received": 7}, 20.0, 10.0) == (20.0, {"received": 7})
-
-
-@PROPERTY
-@given(
-    steps=st.lists(st.tuples(st.floats(0.0, 40.0), st.integers(0, 50)), max_size=60),
-    seconds=st.sampled_from([RATE_SECONDS, RECENT_SECONDS]),
-)
-def test_what_is_recent_is_what_came_since_a_time_that_was_asked_for(
-    steps: list[tuple[float, int]], seconds: float
-) -> None:
-    history, now, total = History(), 0.0, 0
-    past = [(0.0, 0)]
-    history.note(0.0, {"sources": {"group": {"received": 0}}})
-    for passed, more in steps:
-        now += passed
-        total += more
-        past.append((now, total))
-        history.note(now, {"sources": {"group": {"received": total}}})
-        looked_back, grown = history.grown("sources", "group", {"received": total}, now, seconds)
-        assert looked_back >= min(seconds, now) - 1e-6, "never less than was asked for, where there is so much"
-        counts = {count for time, count in past if abs(time - (now - looked_back)) < 1e-6}
-        assert total - grown.get("received", 0) in counts, "reckoned from what was at that time"
-    assert len(history) <= RECENT_SECONDS / 5 + 3
-
-
-def test_a_history_is_not_changed_by_what_it_was_given() -> None:
-    history, counters = History(), copy.deepcopy(COUNTERS)
-    history.note(0.0, counters)
-    counters["sources"]["group"]["received"] += 10
-    assert history.grown("sources", "group", counters["sources"]["group"], 1.0, 10.0) == (1.0, {"received": 10})

@@ -55,6 +55,8 @@ MOST_NAME_CHARACTERS: Final = 256
 """Characters of a sender's name: a header can hold a mebibyte of it, and a thousand of those are kept."""
 ESTABLISHED_HEARTBEATS: Final = 10
 """Who was heard this often, some 200 s at stock's rate, keeps its row while it is down, whatever is invented."""
+_CORE_CHARACTERS: Final = 36
+"""Of a UUID; anyone can send more, and it is kept with each row."""
 
 PeerState = Literal["up", "returning", "down", "rival"]
 
@@ -77,10 +79,11 @@ class PeersSettings(Settings):
 
 
 class PeerRow(TypedDict):
-    """One name at one address, as plain values. Times are seconds, ``last_seen`` since 1970."""
+    """One name at one address, as plain values. Times are seconds, ``last_seen`` since 1970; ``core`` its Core-UUID."""
 
     name: str
     address: str
+    core: str
     state: PeerState
     last_seen: float
     seconds_ago: float
@@ -122,7 +125,8 @@ class _Peer:
     since: float
     heard: float
     wall: float
-    number: tuple[str | None, int | None]
+    core: str
+    number: int | None
     heartbeats: int = 1
     downs: int = 0
     run: int = 0
@@ -131,11 +135,12 @@ class _Peer:
 
 @dataclass(frozen=True, slots=True)
 class _Heartbeat:
-    """Who was heard, from where, and what tells this heartbeat from the next."""
+    """Who was heard and from where, in which run of the switch, and its number there: two alike are one heartbeat."""
 
     name: str
     address: str
-    number: tuple[str | None, int | None]
+    core: str
+    number: int | None
 
 
 @dataclass(eq=False)
@@ -221,9 +226,9 @@ class Peers:
         peer = self._rows.get(heartbeat.address, {}).get(heartbeat.name)
         if peer is None:
             return self._admit(heartbeat, wall)
-        fresh = heartbeat.number != peer.number or heartbeat.number == (None, None)
+        fresh = heartbeat.number is None or (heartbeat.core, heartbeat.number) != (peer.core, peer.number)
         peer.heartbeats += fresh
-        peer.number, peer.heard, peer.wall = heartbeat.number, self._now, wall
+        peer.core, peer.number, peer.heard, peer.wall = heartbeat.core, heartbeat.number, self._now, wall
         self._down.pop(peer, None)
         self._frail.pop(peer, None)
         self._heard[peer] = None
@@ -243,7 +248,7 @@ class Peers:
         if not self._has_room(address):
             return None
         state: PeerState = "up" if holder is None else "rival"
-        peer = _Peer(name, address, state, self._now, self._now, wall, heartbeat.number)
+        peer = _Peer(name, address, state, self._now, self._now, wall, heartbeat.core, heartbeat.number)
         self._rows.setdefault(address, {})[name] = peer
         self._heard[peer] = None
         if holder is not None:
@@ -328,12 +333,13 @@ def _heartbeat_of(event: Event) -> _Heartbeat | None:
     """What ``event`` tells of a sender: a HEARTBEAT from a group, or one that a switch has re-fired."""
     name = event.name
     if name == "HEARTBEAT":
-        sender, number = event.sender, (event.core_uuid, event.sequence)
+        sender, core, number = event.sender, event.core_uuid, event.sequence
     elif name == "CUSTOM" and event.subclass == "multicast::event" and event.get("Orig-Event-Name") == "HEARTBEAT":
-        sender, number = event.get("Orig-Multicast-Sender"), (event.core_uuid, event.sequence)
+        sender, core = event.get("Orig-Multicast-Sender"), event.get("Orig-Core-UUID")
+        number = event.sequence  # the switch's that re-fired it, which tells one from the next as well
     else:
         return None
-    return _Heartbeat(sender, _address_of(event.source), number) if sender else None
+    return _Heartbeat(sender, _address_of(event.source), (core or "")[:_CORE_CHARACTERS], number) if sender else None
 
 
 def _address_of(source: str | None) -> str:
@@ -348,6 +354,7 @@ def _row(peer: _Peer, now: float, also: list[str]) -> PeerRow:
     return {
         "name": peer.name,
         "address": peer.address,
+        "core": peer.core,
         "state": peer.state,
         "last_seen": peer.wall,
         "seconds_ago": max(0.0, now - peer.heard),

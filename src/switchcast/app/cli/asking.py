@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from switchcast.app.cli.running import BROKEN_PIPE, close_quietly
 
-__all__ = ["Socket", "output_console", "to_a_reader"]
+__all__ = ["Socket", "output_console", "show", "to_a_reader"]
 
 Socket = Annotated[
     str,
@@ -22,13 +22,14 @@ Socket = Annotated[
 
 def output_console() -> Console:
     """Standard output, for tables of ours: nothing in them is taken for markup."""
-    return _Console(highlight=False, markup=False, emoji=False)
+    return Console(highlight=False, markup=False, emoji=False)
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leave what it means to ``to_a_reader``; rich would exit with 1, as if something were wrong."""
-        raise BrokenPipeError
+def show(console: Console, picture: RenderableType) -> None:
+    """Print ``picture``, but for the blanks at the ends of lines, which would only be in the way of other programs."""
+    with console.capture() as captured:
+        console.print(picture)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from switchcast._native import Event, Matcher
-from switchcast.app.cli.asking import Socket, output_console, to_a_reader
+from switchcast.app.cli.asking import Socket, output_console, show, to_a_reader
 from switchcast.app.cli.facts import short_duration
 from switchcast.app.cli.options import seconds
 from switchcast.app.cli.render import printable
@@ -85,7 +85,7 @@ def _print(reply: PeersReply, *, stock: bool, json: bool) -> None:
         print("\n".join(stock_lines(reply)))
     else:
         console = output_console()
-        console.print(peers_table(reply, console.width))
+        show(console, peers_table(reply, console.width))
 
 
 def stock_lines(reply: PeersReply) -> list[str]:

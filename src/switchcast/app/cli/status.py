@@ -11,7 +11,7 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from switchcast.app.cli.asking import Socket, output_console, to_a_reader
+from switchcast.app.cli.asking import Socket, output_console, show, to_a_reader
 from switchcast.app.cli.options import seconds
 from switchcast.app.cli.status_view import find_problems, picture
 from switchcast.app.control import DEFAULT_SOCKET, ask
@@ -60,7 +60,7 @@ def _print(reply: Status, *, json: bool) -> None:
         print(json_text.dumps(reply))
     else:
         console = output_console()
-        console.print(picture(reply, console.width, time.time()))
+        show(console, picture(reply, console.width, time.time()))
 
 
 def _watch(socket: str, every: float, *, json: bool) -> None:

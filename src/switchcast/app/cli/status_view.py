@@ -58,23 +58,29 @@ def find_problems(status: Status, wall: float) -> list[str]:
         failures = [f"{row['recent'][name]:,} {words}" for name, words in _FAILURES.items() if name in row["recent"]]
         if failures:
             problems.append(f"rule {row['name']}: {', '.join(failures)} {_LATELY}")
-    problems += [sentence for row in status["peers"] if (sentence := _wrong_with(row))]
+    holders = {row["name"]: row for row in status["peers"] if row["state"] != "rival"}
+    problems += [sentence for row in status["peers"] if (sentence := _wrong_with(row, holders))]
     refused = status["peer_counters"]["recent"]
     if heartbeats := sum(refused.get(f"refused_{reason}", 0) for reason in ("full", "address", "name")):
         problems.append(f"{heartbeats:,} heartbeats under new names were refused {_LATELY}: no room for more peers")
     return [printable(problem) for problem in problems]
 
 
-def _wrong_with(peer: PeerRow) -> str | None:
+def _wrong_with(peer: PeerRow, holders: Mapping[str, PeerRow]) -> str | None:
     if peer["state"] == "down":
         return f"peer {peer['name']} is down: last heard {short_duration(peer['seconds_ago'])} ago"
-    if peer["state"] == "rival" and peer["also"]:
-        holder = peer["also"][0]
-        return (
-            f"{peer['address']} sends heartbeats as {peer['name']}, a name that {holder} holds: "
-            "another address of it, another switch of that name, or a forgery"
-        )
-    return None
+    holder = holders.get(peer["name"])
+    if peer["state"] != "rival" or holder is None or _both_families(peer, holder):
+        return None
+    return (
+        f"{peer['address']} sends heartbeats as {peer['name']}, a name that {holder['address'] or 'another'} holds: "
+        "another address of it, another switch of that name, or a forgery"
+    )
+
+
+def _both_families(peer: PeerRow, holder: PeerRow) -> bool:
+    """Whether these are one run of one switch over IPv4 and IPv6, as one that sends to groups of both."""
+    return peer["core"] == holder["core"] != "" and (":" in peer["address"]) != (":" in holder["address"])
 
 
 def _lost(counts: Mapping[str, int]) -> dict[str, int]:
