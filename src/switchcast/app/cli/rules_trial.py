@@ -14,10 +14,10 @@ from typing import Any, Final
 from rich.text import Text
 
 from switchcast._native import Event, Matcher
-from switchcast.app.cli.asking import output_console
 from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.render import EventLines, clock, error_console, event_time, how_many, printable
 from switchcast.app.cli.rules_preview import preview
+from switchcast.app.cli.rules_view import output_lines
 from switchcast.app.cli.running import run_until
 from switchcast.endpoints import Endpoint
 from switchcast.rules.engine import Engine, Firing, Verdict
@@ -137,7 +137,7 @@ class AsText:
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._console = output_console()
+        self._console = output_lines()
         self._lines = EventLines()
 
     def event(self, event: Event, verdicts: Sequence[Verdict], firings: dict[str, Firing]) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from rich.console import Console
 from rich.text import Text
 
-from switchcast.app.cli.asking import output_console
 from switchcast.app.cli.render import printable
 from switchcast.rules.settings import (
     EmitSettings,
@@ -20,9 +20,20 @@ from switchcast.rules.settings import (
     WebhookSettings,
 )
 
-__all__ = ["show_dead_letters", "show_results", "show_rules", "show_running"]
+__all__ = ["output_lines", "show_dead_letters", "show_results", "show_rules", "show_running"]
 
 _STYLES: Final = {"done": "green", "failed": "bold red", "refused": "red", "unfinished": "yellow"}
+
+
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to whoever prints: rich would end the process as if something had failed."""
+        raise BrokenPipeError
+
+
+def output_lines() -> Console:
+    """Standard output, for lines of ours: nothing in them is taken for markup."""
+    return _Output(highlight=False, markup=False, emoji=False)
 
 
 def show_rules(rules: Sequence[RuleSettings]) -> None:
@@ -66,7 +77,7 @@ def _line(entry: Mapping[str, Any], width: int) -> Text:
 
 
 def _print(*lines: Text) -> None:
-    console = output_console()
+    console = output_lines()
     for line in lines:
         console.print(line, soft_wrap=True)
 
