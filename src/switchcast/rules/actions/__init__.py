@@ -44,13 +44,10 @@ def make_action(rule: RuleSettings, *, endpoints: Mapping[str, Endpoint], emit: 
         case WebhookSettings():
             from switchcast.rules.actions.webhook import Webhook
 
-            return Webhook(
-                rule.name,
-                node,
-                settings,
-                concurrency=rule.concurrency,
-                at_least_once=rule.delivery == "at-least-once",
-            )
+            again = rule.delivery == "at-least-once"
+            webhook = Webhook(rule.name, node, settings, concurrency=rule.concurrency, at_least_once=again)
+            webhook.read_secrets()
+            return webhook
         case EslApiSettings():
             return EslApi(rule.name, node, settings, _switch(rule, settings.endpoint, endpoints))
         case _:

@@ -81,14 +81,16 @@ class Webhook(Action):
         self._unsure_again = at_least_once
         self._client: httpx.AsyncClient
 
+    def read_secrets(self) -> None:
+        """Read the key and the headers that are in files. Raises ``ConfigurationError``."""
+        place, files = self._settings.secret_file, self._settings.header_files
+        if place is not None:
+            self._secret = read_secret(place, f"rule {self.rule}: webhook.secret_file")
+        for name, file in files.items():
+            self._fixed[name] = read_secret(file, f"rule {self.rule}: webhook.header_files.{name}")
+
     async def open(self) -> None:
         settings = self._settings
-        if settings.secret_file is not None:
-            self._secret = read_secret(settings.secret_file, f"rule {self.rule}: webhook.secret_file")
-        self._fixed = {
-            name: read_secret(place, f"rule {self.rule}: webhook.header_files.{name}")
-            for name, place in settings.header_files.items()
-        }
         self._client = httpx.AsyncClient(
             verify=ssl.create_default_context() if settings.url.startswith("https:") else False,
             trust_env=False,
