@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from switchcast.app.config import Configuration, load
+from switchcast.errors import ConfigurationError
 
 ESL_PASSWORD = "4-hedgehogs-and-a-tuba"  # noqa: S105 - a test's own
 GROUP_KEY = "seven-slow-herons"
@@ -106,3 +107,11 @@ def lay_out(folder: Path, text: str, name: str = "switchcast.toml") -> Path:
 def loaded(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> Configuration:
     """The configuration that ``text`` is, under ``environ`` and nothing else."""
     return load(lay_out(folder, text), environ or {})
+
+
+def outcome(path: Path, environ: Mapping[str, str] | None = None) -> Configuration | ConfigurationError:
+    """What ``path`` is, under ``environ`` and nothing else: one of the two, never another error."""
+    try:
+        return load(path, environ or {})
+    except ConfigurationError as error:
+        return error

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from configurations import ESL_PASSWORD, FULL, GROUP_KEY, HASH_KEY, SECRETS, TWO_ENDPOINTS, lay_out, loaded
+from configurations import ESL_PASSWORD, FULL, GROUP_KEY, HASH_KEY, SECRETS, TWO_ENDPOINTS, loaded
 
 from switchcast.app.config import Configuration, load
 from switchcast.endpoints import make_endpoint
@@ -162,44 +162,6 @@ def test_a_credential_that_everyone_can_read_is_refused(tmp_path: Path, monkeypa
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", environ["CREDENTIALS_DIRECTORY"])
     with pytest.raises(ConfigurationError, match=r"password_file: .*others may read this secret \(mode 0444\)"):
         loaded(tmp_path, with_credentials(), environ)
-
-
-def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
-    environ = {
-        "SWITCHCAST_NODE__NAME": "fs2",
-        "switchcast_node__drain": "lower case is another variable",
-        "SWITCHCAST_METRICS__LISTEN": "[::1]:9000",
-        "SWITCHCAST_ENDPOINTS__GROUP__QUEUE": "77",
-        "SWITCHCAST_ENDPOINTS__EXTRA__URL": "memory:extra",
-        "SWITCHCAST_POLICIES__SMALL__HEADERS": '["from-user"]',
-        "SWITCHCAST_PEERS__MOST_PER_ADDRESS": "3",
-        "SWITCHCAST_TESTED": "wheel",
-    }
-    configuration = loaded(tmp_path, FULL, environ)
-    assert (configuration.node.name, configuration.node.drain) == ("fs2", 10.0)
-    assert configuration.metrics is not None
-    assert configuration.metrics.address == ("::1", 9000)
-    assert configuration.endpoints["group"].queue == 77
-    assert configuration.endpoints["group"].url.hosts == ("239.192.1.1",)
-    assert configuration.endpoints["extra"].url.path == "extra"
-    assert configuration.policies["small"].headers == ("from-user",)
-    assert configuration.peers.most_per_address == 3
-    assert configuration.warnings == (
-        "environment variable SWITCHCAST_ENDPOINTS__EXTRA__URL: endpoints.extra: no route and no rule names it",
-    )
-
-
-def test_a_variable_finds_a_name_that_no_variable_can_hold(tmp_path: Path) -> None:
-    text = '[endpoints."my-group.eu"]\nurl = "memory:a"\n'
-    configuration = loaded(tmp_path, text, {"SWITCHCAST_ENDPOINTS__MY_GROUP_EU__URL": "memory:b"})
-    assert configuration.endpoints["my-group.eu"].url.path == "b"
-    assert list(configuration.endpoints) == ["my-group.eu"]
-
-
-def test_this_processs_environment_counts_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SWITCHCAST_NODE__NAME", "of-this-process")
-    assert load(lay_out(tmp_path, "")).node.name == "of-this-process"
-    assert loaded(tmp_path, "", {"SWITCHCAST_NODE__NAME": "given"}).node.name == "given"
 
 
 @pytest.mark.parametrize(

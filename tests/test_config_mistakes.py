@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from configurations import FULL, SECRETS, TWO_ENDPOINTS, lay_out, loaded
+from configurations import FULL, SECRETS, TWO_ENDPOINTS, lay_out, loaded, outcome
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -229,35 +229,6 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(tmp_path: Path, text: str) 
     assert "herons" not in str(raised.value)
 
 
-VARIABLES = [
-    ("SWITCHCAST_NODE__NAM", "a", "no setting is called so; did you mean SWITCHCAST_NODE__NAME?"),
-    ("SWITCHCAST_NOD__NAME", "a", "no setting is called so; did you mean SWITCHCAST_NODE?"),
-    ("SWITCHCAST_NODE__NAME__FIRST", "a", "SWITCHCAST_NODE__NAME is a single value; nothing can follow it"),
-    ("SWITCHCAST_LOG__LEVEL", "loud", 'log.level: "loud": none of debug, info, warning, error'),
-    ("SWITCHCAST_NODE__DRAIN", "soon", 'node.drain: "soon": write a length of time'),
-    ("SWITCHCAST_ROUTE__0__POLICY", "all", "SWITCHCAST_ROUTE is a list, whose elements have no names"),
-    ("SWITCHCAST_ENDPOINTS__GROUP", "memory:a", "is a table; name a key of it, as SWITCHCAST_ENDPOINTS__GROUP__URL"),
-    ("SWITCHCAST_ENDPOINTS__NEW__QUEUE", "1", "endpoints.new.url: missing"),
-    ("SWITCHCAST_ENDPOINTS__", "1", "a name is missing"),
-    ("SWITCHCAST_ENDPOINTS__GROUP__QUEUE", "many", 'endpoints.group.queue: "many": write a whole number'),
-    ("SWITCHCAST_ENDPOINTS__GROUP__URL", "udp://192.0.2.1?psk=seven-slow-herons", "a configuration holds no secrets"),
-    ("SWITCHCAST_ENDPOINTS__GROUP__PSK_FILE", "/nowhere/key", "no such file, though it should hold a secret"),
-    ("SWITCHCAST_POLICIES__SMALL__HEADERS", "[a", "its value is no JSON"),
-    ("SWITCHCAST_POLICIES__SMALL__HEADERS", "a", "write a list in brackets"),
-    ("SWITCHCAST_NODE__NAME", "\udcff", "its value is not UTF-8"),
-]
-
-
-@pytest.mark.parametrize(("name", "value", "words"), VARIABLES)
-def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path, name: str, value: str, words: str) -> None:
-    with pytest.raises(ConfigurationError) as raised:
-        loaded(tmp_path, FULL, {name: value})
-    assert str(raised.value).startswith(f"environment variable {name}: ")
-    assert words in str(raised.value)
-    assert "\n" not in str(raised.value)
-    assert not any(secret in str(raised.value) for secret in SECRETS)
-
-
 def test_a_rule_behind_a_broken_one_keeps_its_line(tmp_path: Path) -> None:
     text = RULE + '[[rule]]\nname = "s"\nwebhook = {{url = "https://a.b/", secret_file = "/nowhere/key"}}\n'
     with pytest.raises(ConfigurationError) as raised:
@@ -344,13 +315,6 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("[node]\r\nname = 'fs1'\r\n", encoding="utf-8-sig", newline="")
     assert load(path, {}).node.name == "fs1"
-
-
-def outcome(path: Path) -> Configuration | ConfigurationError:
-    try:
-        return load(path, {})
-    except ConfigurationError as error:
-        return error
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
