@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sockets import until
 
 from switchcast._native import Event
 from switchcast.endpoints import Endpoint
+from switchcast.endpoints.loop import EventLoop
 from switchcast.rules.engine import Firing
 from switchcast.rules.runner import Runner
 from switchcast.rules.settings import ACTIONS, RuleSettings
@@ -79,3 +81,31 @@ async def act(runner: Runner, settings: RuleSettings, *events: Event) -> list[di
     await runner.submit(firings(settings, events))
     await idle(runner, settings.name)
     return list(reversed(runner.log(len(events))))
+
+
+class SettableLoop(EventLoop):
+    """An event loop whose clock a test can move on: what sleeps in it wakes as if the time had passed."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run ``main`` in an event loop whose clock ``pass_time`` moves on."""
+    with asyncio.Runner(loop_factory=SettableLoop) as runner:
+        runner.run(main)
+
+
+def pass_time(seconds: float) -> None:
+    """Move the clock of the running event loop on."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SettableLoop)
+    loop.ahead += seconds
+
+
+async def turns() -> None:
+    """Let everything run that can run now."""
+    for _ in range(100):
+        await asyncio.sleep(0)

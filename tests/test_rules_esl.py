@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acting import act, counts, firings, idle, numbered, rule, running
+from acting import act, counts, firings, idle, numbered, pass_time, rule, run, running, turns
 from sockets import until
 from switches import esl, serve
 
@@ -151,6 +151,24 @@ def test_a_switch_that_is_away_is_waited_for_where_once_more_does_no_harm(tmp_pa
                 assert [entry["output"] for entry in runner.log(3)] == ["2", "1", "0"]
 
     asyncio.run(main())
+
+
+def test_a_switch_that_stays_away_makes_dead_letters(tmp_path: Path) -> None:
+    acting = api("x", delivery="at-least-once")
+
+    async def main() -> None:
+        async with serve() as server, esl(server, "timeout=0.05") as endpoint:
+            await endpoint.open_sink()
+            await server.kill()
+            async with running(tmp_path, acting, endpoints={"switch": endpoint}) as runner:
+                await runner.submit(firings(acting, [numbered(1)]))
+                while not counts(runner)["failed"]:
+                    await turns()
+                    pass_time(20.0)
+                assert counts(runner)["retries"] > 3
+                assert len(await runner.dead_letters()) == 1
+
+    run(main())
 
 
 def test_a_switch_that_is_away_is_a_failure_where_it_was_to_be_once(tmp_path: Path) -> None:

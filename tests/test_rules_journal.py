@@ -21,8 +21,13 @@ from strategies import bodies, header_lists
 from switchcast._native import Event
 from switchcast.errors import EndpointDenied, EndpointUnavailable
 from switchcast.rules import journal_file
+from switchcast.rules.actions.base import REASONS
+from switchcast.rules.actions.esl import VALUE_BYTES
+from switchcast.rules.actions.run import ARGUMENT_BYTES
+from switchcast.rules.actions.webhook import PAUSE_MOST
 from switchcast.rules.job import Job, identity_of
 from switchcast.rules.journal import FILE_NAME, Journal, Verdict
+from switchcast.rules.runner import LINES_A_SECOND, LOG_ENTRIES, RETRY_FOR
 
 DAY = 86_400.0
 
@@ -349,3 +354,16 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
         await Journal(tmp_path / FILE_NAME).close()
 
     asyncio.run(main())
+
+
+def test_the_limits_are_documented_with_their_figures() -> None:
+    page = " ".join((Path(__file__).parent.parent / "docs" / "actions.md").read_text(encoding="utf-8").split())
+    limits = [f"{journal_file.DEAD_LIMIT:,} of them are kept, for {journal_file.DEAD_AGE / DAY:.0f} days"]
+    limits += [f"Marks are kept for a day, the last {journal_file.ACTED_LIMIT:,}"]
+    limits += [f"at most {journal_file.JOURNAL_BYTES >> 30} GiB", f"more than {ARGUMENT_BYTES:,} bytes"]
+    limits += [f"longer than {VALUE_BYTES:,} bytes", f"the last {LOG_ENTRIES:,} results"]
+    limits += [f"up to {LINES_A_SECOND} lines a second", f"Pauses grow to {PAUSE_MOST:.0f} s"]
+    assert [limit for limit in limits if limit not in page] == []
+    assert journal_file.ACTED_AGE == DAY
+    assert RETRY_FOR == 300, "five minutes"
+    assert [reason for reason in REASONS if f"`{reason}`" not in page and reason not in {"line_break", "empty"}] == []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acting import NODE, act, counts, firings, idle, numbered, rule, running
+from acting import NODE, act, counts, firings, idle, numbered, pass_time, rule, run, running
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sockets import until
@@ -188,17 +188,35 @@ def test_the_environment_is_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     }
 
 
-def outcome_of(tmp_path: Path, program: str, event: Event | None = None, **table: Any) -> dict[str, Any]:
-    """What is told of a program that was run for one event."""
-    acting = rule(run={"command": python(tmp_path, program), **table})
+def outcome_of(
+    tmp_path: Path, program: str, event: Event | None = None, *, late: int = 0, **table: Any
+) -> dict[str, Any]:
+    """What is told of a program that was run for one event.
+
+    With ``late`` its time limit passes as soon as that many processes have written their numbers into ``pids``.
+    """
+    acting = rule(run={"command": python(tmp_path, program), "timeout": "1000s"} | table)
     found: list[dict[str, Any]] = []
 
     async def main() -> None:
         async with running(tmp_path, acting) as runner:
-            found.extend(await act(runner, acting, event or numbered(1)))
+            await runner.submit(firings(acting, [event or numbered(1)]))
+            if late:
+                await until(lambda: len(written(tmp_path / "pids")) == late)
+                pass_time(1000.0)
+            await idle(runner)
+            found.extend(runner.log(1))
 
-    asyncio.run(main())
+    run(main())
     return found[0]
+
+
+def written(pids: Path) -> list[int]:
+    """The numbers of processes that are in a file, whole lines only."""
+    try:
+        return [int(line) for line in pids.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    except FileNotFoundError:
+        return []
 
 
 def gone(pid: int) -> bool:
@@ -213,9 +231,9 @@ def all_gone(file: Path) -> None:
     """Wait until the processes that wrote their numbers into ``file`` are gone."""
 
     async def main() -> None:
-        await until(lambda: all(gone(int(word)) for word in file.read_text().split()))
+        await until(lambda: all(map(gone, written(file))))
 
-    assert file.read_text().split()
+    assert written(file)
     asyncio.run(main())
 
 
@@ -257,9 +275,9 @@ for _ in range(3):
 with open({str(pids)!r}, "a") as file: file.write(f"{{os.getpid()}}\\n")
 time.sleep(1000)
 """
-    result = outcome_of(tmp_path, program, timeout="500ms", kill_after="10s")
+    result = outcome_of(tmp_path, program, late=8, kill_after="60s")
     assert result["outcome"] == "failed"
-    assert "not over after 0.5 s, so its group was ended (killed by SIGTERM)" in result["detail"]
+    assert "not over after 1000 s, so its group was ended (killed by SIGTERM)" in result["detail"]
     all_gone(pids)
 
 
@@ -272,7 +290,7 @@ os.fork()
 with open({str(pids)!r}, "a") as file: file.write(f"{{os.getpid()}}\\n")
 time.sleep(1000)
 """
-    result = outcome_of(tmp_path, program, timeout="500ms", kill_after="100ms")
+    result = outcome_of(tmp_path, program, late=2, kill_after="100ms")
     assert "killed by SIGKILL" in result["detail"]
     all_gone(pids)
 
@@ -283,12 +301,12 @@ def test_a_child_that_holds_the_output_is_ended_though_its_parent_is_gone(tmp_pa
 import os, time
 child = os.fork()
 if child:
-    with open({str(pids)!r}, "w") as file: file.write(str(child))
     print("the parent's word", flush=True)
+    with open({str(pids)!r}, "w") as file: file.write(f"{{child}}\\n")
     os._exit(0)
 time.sleep(1000)
 """
-    result = outcome_of(tmp_path, program, timeout="500ms", kill_after="100ms")
+    result = outcome_of(tmp_path, program, late=1, kill_after="100ms")
     assert result["outcome"] == "failed"
     assert "its group was ended (exit 0)" in result["detail"]
     assert result["output"] == "the parent's word\n"
@@ -301,13 +319,13 @@ def test_a_child_that_let_go_of_the_output_does_not_outlive_its_parent(tmp_path:
 import os, time
 child = os.fork()
 if child:
-    with open({str(pids)!r}, "w") as file: file.write(str(child))
+    with open({str(pids)!r}, "w") as file: file.write(f"{{child}}\\n")
     os._exit(0)
 os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
 os.dup2(1, 2)
 time.sleep(1000)
 """
-    assert outcome_of(tmp_path, program, timeout="60s")["outcome"] == "done"
+    assert outcome_of(tmp_path, program)["outcome"] == "done"
     all_gone(pids)
 
 
@@ -319,14 +337,14 @@ child = os.fork()
 if child:
     os._exit(0)
 os.setsid()
-with open({str(pids)!r}, "w") as file: file.write(str(os.getpid()))
+with open({str(pids)!r}, "w") as file: file.write(f"{{os.getpid()}}\\n")
 time.sleep(1000)
 """
     try:
-        assert outcome_of(tmp_path, program, timeout="500ms", kill_after="100ms")["outcome"] == "failed"
-        assert not gone(int(pids.read_text()))
+        assert outcome_of(tmp_path, program, late=1, kill_after="100ms")["outcome"] == "failed"
+        assert not gone(written(pids)[0])
     finally:
-        os.kill(int(pids.read_text()), signal.SIGKILL)
+        os.kill(written(pids)[0], signal.SIGKILL)
     all_gone(pids)
 
 
@@ -385,7 +403,7 @@ time.sleep(1000)
     async def main() -> None:
         async with running(tmp_path, acting) as runner:
             await runner.submit(firings(acting, [numbered(1), numbered(2)]))
-            await until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+            await until(lambda: len(written(pids)) == 2)
             assert await runner.stop() == 2
             assert counts(runner)["unfinished"] == 2
 

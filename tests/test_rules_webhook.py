@@ -11,49 +11,22 @@ import ssl
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pytest
-from acting import NODE, act, counts, firings, idle, numbered, rule, running
+from acting import NODE, act, counts, firings, idle, numbered, pass_time, rule, run, running, turns
 from sockets import until
 
 from switchcast._native import Event
-from switchcast.endpoints.loop import EventLoop
 from switchcast.errors import ConfigurationError
 from switchcast.rules.actions.webhook import PAUSE_MOST, read_secret
 from switchcast.rules.settings import RuleSettings
 
 KEY = b"a secret of both sides"
 OK = "HTTP/1.1 204 No Content\r\n"
-
-
-class SettableLoop(EventLoop):
-    """An event loop whose clock a test can move on: what sleeps in it wakes as if the time had passed."""
-
-    ahead = 0.0
-
-    def time(self) -> float:
-        return super().time() + self.ahead
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner(loop_factory=SettableLoop) as runner:
-        runner.run(main)
-
-
-def pass_time(seconds: float) -> None:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, SettableLoop)
-    loop.ahead += seconds
-
-
-async def turns() -> None:
-    """Let everything run that can run now."""
-    for _ in range(100):
-        await asyncio.sleep(0)
 
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
