@@ -160,6 +160,22 @@ def test_a_key_that_stock_could_not_use_is_refused_without_being_shown(length: i
     assert "kk" not in str(caught.value)
 
 
+def test_any_address_beside_a_group_on_one_port_hears_unicast_only() -> None:
+    port = free_port()
+    group = Receiver([GROUP], port, interface="lo")
+    everybody = Receiver(["0.0.0.0"], port, shared=True)  # noqa: S104
+    to_group, to_host = Sender([GROUP], port, interface="lo"), Sender(["127.0.0.1"], port)
+    send_all(to_group, numbered(5))
+    send_all(to_host, numbered(5, start=100))
+    assert numbers(collect(group, 5)) == list(range(5))
+    assert numbers(collect(everybody, 5)) == list(range(100, 105))
+    assert [receiver.counters()["datagrams"] for receiver in (group, everybody)] == [5, 5]
+    with pytest.raises(EndpointUnavailable, match="in use"):
+        Receiver(["0.0.0.0"], port)  # noqa: S104
+    for each in (group, everybody, to_group, to_host):
+        each.close()
+
+
 def test_kernel_drops_are_counted() -> None:
     port = free_port()
     receiver = Receiver([GROUP], port, interface="lo", receive_buffer=65536, paused=True)

@@ -258,7 +258,7 @@ class Receiver:
     ``addresses``: IP addresses of one or both families, multicast (joined) or unicast (bound). ``interface``: a name or
     an address of it, for the joins. ``sources``: source-specific joins. ``receive_buffer``: bytes asked for with
     SO_RCVBUF. ``ring_events`` and ``ring_bytes`` bound what waits for Python; beyond it events are dropped and counted
-    as ``ring_overflow``. Raises ``EndpointUnavailable``, ``EndpointDenied``, ``UrlError``.
+    as ``ring_overflow``. ``shared``: others on this host may listen on the same port, as on a group's they always may. Raises ``EndpointUnavailable``, ``EndpointDenied``, ``UrlError``.
     """
 
     def __new__(
@@ -274,6 +274,7 @@ class Receiver:
         ring_events: int = 65536,
         ring_bytes: int = 67108864,
         paused: bool = False,
+        shared: bool = False,
     ) -> Receiver: ...
     def resume(self) -> None:
         """Start to read, for a receiver that was made ``paused``: until then the kernel's buffer fills."""

@@ -34,7 +34,7 @@ pub struct PyReceiver(Receiver);
 impl PyReceiver {
     #[new]
     #[pyo3(signature = (addresses, port, *, interface=None, sources=None, psk=None, matcher=None,
-                        receive_buffer=4_194_304, ring_events=65_536, ring_bytes=67_108_864, paused=false))]
+                        receive_buffer=4_194_304, ring_events=65_536, ring_bytes=67_108_864, paused=false, shared=false))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
     fn new(
         py: Python<'_>,
@@ -48,6 +48,7 @@ impl PyReceiver {
         ring_events: usize,
         ring_bytes: usize,
         paused: bool,
+        shared: bool,
     ) -> PyResult<Self> {
         let options = ReceiveOptions {
             addresses: parse_all(&addresses)?,
@@ -55,6 +56,7 @@ impl PyReceiver {
             interface,
             sources: parse_all(&sources.unwrap_or_default())?,
             receive_buffer,
+            shared,
         };
         let intake = Intake { psk: frames::expand(psk)?, matcher: matcher.map(|matcher| Arc::clone(&matcher.get().0)) };
         let opened = py.detach(|| Receiver::open(&options, intake, ring_events, ring_bytes, paused));

@@ -28,6 +28,9 @@ pub struct ReceiveOptions {
     pub sources: Vec<IpAddr>,
     /// Bytes to ask for with SO_RCVBUF.
     pub receive_buffer: usize,
+    /// Whether the port of a unicast address may have other sockets; a group's always may. A datagram to such an
+    /// address reaches one of them only, so two that ask for the very same one take from each other.
+    pub shared: bool,
 }
 
 pub struct SendOptions {
@@ -125,6 +128,10 @@ pub fn open_receiving(address: IpAddr, interface: &Interface, options: &ReceiveO
     let at = scoped(address, options.port, interface.index);
     let told = |what: &str, error: io::Error| explain(what, at, &interface.name, &error);
     let socket = open(address).map_err(|error| told("open a socket for", error))?;
+    if options.shared && !address.is_multicast() {
+        // Not SO_REUSEPORT, which would deal out the datagrams of one sender to several sockets.
+        socket.set_reuse_address(true).map_err(|error| told("share", error))?;
+    }
     if address.is_multicast() {
         socket.set_reuse_address(true).map_err(|error| told("share", error))?;
         socket.set_reuse_port(true).map_err(|error| told("share", error))?;
@@ -139,6 +146,10 @@ pub fn open_receiving(address: IpAddr, interface: &Interface, options: &ReceiveO
     }
     // Bound to the group itself: what is sent to another group on this port never reaches this socket.
     socket.bind(&SockAddr::from(at)).map_err(|error| told("listen on", error))?;
+    if address.is_unspecified() {
+        // What others on this host have joined is theirs to hear.
+        hear_only_own_groups(&socket, address).map_err(|error| told("listen on", error))?;
+    }
     if address.is_multicast() {
         hear_only_own_groups(&socket, address).map_err(|error| told("join", error))?;
         join(&socket, address, interface, &options.sources).map_err(|error| told("join", error))?;

@@ -110,9 +110,14 @@ class Automation:
         return await self._stop_runner(drain)
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """For each rule what became of its events and of its firings."""
+        """For each rule what became of its events and of its firings; what waits for either is added up."""
         runner = self.runner_counters()
-        return {name: {**counts, **runner.get(name, {})} for name, counts in self.engine_counters().items()}
+        whole = {}
+        for name, counts in self.engine_counters().items():
+            whole[name] = dict(counts)
+            for counter, count in runner.get(name, {}).items():
+                whole[name][counter] = whole[name].get(counter, 0) + count
+        return whole
 
     def engine_counters(self) -> dict[str, dict[str, int]]:
         """For each rule what became of its events."""

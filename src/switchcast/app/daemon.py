@@ -252,6 +252,8 @@ class Daemon:
     async def _note(self) -> None:
         while True:
             self.report.note()
+            if self.report.phase == "running":
+                self._notifier.status(self._in_a_line())
             await asyncio.sleep(NOTE_SECONDS)
 
     def _in_a_line(self) -> str:

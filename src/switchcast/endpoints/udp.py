@@ -212,9 +212,16 @@ class DatagramEndpoint(Endpoint):
 
 
 class UdpEndpoint(DatagramEndpoint):
-    """``udp://host[,host...]:port``. Options: those of ``DatagramEndpoint``, ``source_address`` for ``interface``."""
+    """``udp://host[,host...]:port``. Options: those of ``DatagramEndpoint`` without ``interface``, and two more.
 
-    OPTIONS = (*(name for name in DatagramEndpoint.OPTIONS if name != "interface"), "source_address")
+    ``source_address`` is bound for sending. ``share=yes`` allows other sockets on the port that is listened on, as that
+    of a group; of several on the very same address each datagram reaches one.
+    """
+
+    OPTIONS = (*(name for name in DatagramEndpoint.OPTIONS if name != "interface"), "share", "source_address")
+
+    def make_receiver(self, addresses: list[str], **options: Any) -> Receiver:
+        return super().make_receiver(addresses, shared=self.url.boolean("share", default=False), **options)
 
     def make_sender(self, addresses: list[str], **options: Any) -> Sender:
         return super().make_sender(addresses, source=self.source_address, **options)

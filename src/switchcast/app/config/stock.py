@@ -56,12 +56,17 @@ class StockOptions:
 
 
 def load_stock(
-    path: FilePath | str, environ: Mapping[str, str] | None = None, options: StockOptions | None = None
+    path: FilePath | str,
+    environ: Mapping[str, str] | None = None,
+    options: StockOptions | None = None,
+    *,
+    outside: bool = False,
 ) -> Configuration:
     """The configuration that the module's file at ``path`` means.
 
     The switch is the one on this host (``SWITCHCAST_ENDPOINTS__SWITCH__URL`` or ``options.switch`` name another). A key
-    in the file is held in memory and never shown. Raises ``ConfigurationError`` with every mistake.
+    in the file is held in memory and never shown. ``outside`` is as in ``load``. Raises ``ConfigurationError`` with
+    every mistake.
     """
     file, options = FilePath(path), options or StockOptions()
     environ = os.environ if environ is None else environ
@@ -77,6 +82,7 @@ def load_stock(
             variables={} if options.switch is None else {("endpoints", "switch", "url"): "--switch"},
             secrets={name: {"psk": stock.psk or ""} for name in keyed},
             warnings=(*stock.warnings, *tables.warnings),
+            outside=outside,
         )
     )
 
@@ -113,7 +119,7 @@ def tables_of(stock: StockSettings, file: str, options: StockOptions) -> Tables:
         lines |= {("endpoints", name): stock.lines["address"], ("endpoints", name, "url"): stock.lines["address"]}
     sources = [name for name, url in sinks.items() if url.startswith("multicast:")]
     if destinations.unicast:
-        endpoints["unicast"] = {"url": f"udp://{_listening(stock, destinations)}:{stock.port}"}
+        endpoints["unicast"] = {"url": f"udp://{_listening(stock, destinations)}:{stock.port}?share=yes"}
         lines[("endpoints", "unicast")] = stock.lines["address"]
         notes[("endpoints", "unicast")] = "What the others send to this host alone."
         sources.append("unicast")
