@@ -258,6 +258,36 @@ def test_what_is_offered_without_waiting_is_dropped_where_there_is_no_room() -> 
     asyncio.run(act())
 
 
+def test_what_is_offered_to_one_that_failed_is_counted() -> None:
+    async def act() -> None:
+        failed = Subscription("failed", 5)
+        await deliver([(failed, numbered(3))])
+        assert failed.close("failed") == 3
+        await deliver([(failed, numbered(4))])
+        assert failed.close("undrained") == 0
+        await deliver([(failed, numbered(1))])
+        assert (failed.offered, failed.dropped["failed"]) == (8, 8)
+        assert_balanced(failed)
+
+    asyncio.run(act())
+
+
+def test_a_gap_that_could_not_be_told_is_in_the_next_one() -> None:
+    async def act() -> None:
+        slow = Subscription("slow", 1)
+        await deliver([(slow, fired(1, 4))])
+        gap = slow.take_gap()
+        assert gap is not None
+        await deliver([(slow, fired(5, 2))])
+        slow.give_back(gap)
+        whole = slow.take_gap()
+        assert whole is not None
+        assert (whole.events, whole.first, whole.last) == (5, *fired(1, 1), *fired(5, 1))
+        assert slow.take_gap() is None
+
+    asyncio.run(act())
+
+
 def test_each_subscription_gets_what_its_matcher_wants() -> None:
     async def act() -> None:
         bus = Bus()

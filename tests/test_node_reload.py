@@ -158,6 +158,36 @@ def test_a_socket_that_is_replaced_under_load_misses_nothing_and_repeats_nothing
     assert logs == []
 
 
+def test_a_unicast_socket_stays_when_only_routes_change_since_its_address_is_its_own() -> None:
+    async def act() -> None:
+        port = free_port()
+        sender = Sender(["127.0.0.1"], port, sender="fs1")
+
+        def plan(bindings: str, options: str = "") -> list[Route]:
+            source = Source(f"udp://127.0.0.1:{port}{options}", name="udp")
+            return [Route(source, [Sink("memory:out", name="out")], bindings=bindings, name="line")]
+
+        node = Node(plan("TRAP"), patient=True)
+        async with Listening("out") as out, running(node):
+            before = node.feeds["udp"]
+            await until(lambda: before.state.status == "up")
+            async with Load(lambda events: sending(sender, events)) as load:
+                for bindings in ["TRAP MESSAGE", "all", "TRAP"] * 5:
+                    await node.reload(plan(bindings))
+                    await load.more(20)
+            await until(lambda: len(out.heard) >= load.fired)
+            assert numbers(out.heard) == list(range(load.fired))
+            assert node.feeds["udp"] is before
+            await node.reload(plan("TRAP", "?ring=10000"))  # other options need another socket
+            assert node.feeds["udp"] is not before
+            await until(lambda: node.feeds["udp"].state.status == "up")
+            await sending(sender, [fired(1, 0)])
+            await until(lambda: out.heard[-1] == fired(1, 0).with_headers([("Multicast-Sender", "fs1")]))
+        sender.close()
+
+    asyncio.run(act())
+
+
 def test_an_event_socket_is_asked_for_other_events_on_the_connection_it_has() -> None:
     async def act() -> None:
         async with simulated_switch() as switch, Listening("out") as out:

@@ -14,9 +14,9 @@ it is settled, so that one that was never dealt with is reported, not forgotten.
 
 =============  ==========================================================================
 ``overflow``   the queue was full, and the subscription is ``drop-oldest`` or ``drop-newest``
-``failed``     the subscriber gave the batch up
+``failed``     the subscriber gave the batch up, or has failed for good
 ``closed``     the subscriber left with these still queued, or the publisher was cancelled
-``undrained``  the bus was closed and its drain limit passed first
+``undrained``  there was an end to wait for, and its limit passed first
 =============  ==========================================================================
 
 A subscriber that asks for it is told in the stream: when its queue dropped events, the next batch that it takes begins
@@ -77,6 +77,8 @@ class Subscription:
         self._first_lost: Event | None = None
         self._last_lost: Event | None = None
         self._ending = False
+        self._gone = False
+        self._left_for: DropReason = "closed"
         self._changed = asyncio.Event()
         self.resize(limit, overflow)
 
@@ -140,6 +142,12 @@ class Subscription:
         self._lost, self._first_lost, self._last_lost = 0, None, None
         return gap
 
+    def give_back(self, gap: Gap) -> None:
+        """Take back a gap that could not be told: the next one holds it too."""
+        self._lost += gap.events
+        self._first_lost = gap.first or self._first_lost
+        self._last_lost = self._last_lost or gap.last
+
     def settle(self, *, failed: int = 0) -> None:
         """The events in hand are dealt with: delivered, but for ``failed`` of them, which are given up.
 
@@ -157,9 +165,11 @@ class Subscription:
         self._wake()
 
     def close(self, reason: DropReason = "closed") -> int:
-        """Leave. What is still queued is dropped for ``reason``; how many that were. Idempotent."""
+        """Leave. What is still queued, or offered later, is dropped for ``reason``; how many that were. Idempotent."""
         left = self.queued
         self.dropped[reason] += left
+        if not self._gone:
+            self._gone, self._left_for = True, reason
         self._waiting.clear()
         for promise in self._promised:
             promise.events = ()
@@ -181,10 +191,11 @@ class Subscription:
 
     def _admit(self, events: Sequence[Event]) -> _Promise | None:
         """Queue what the overflow choice admits; what a blocking publisher has to wait with is promised."""
-        if self._ending:
-            return None
         count, room = len(events), self.limit - len(self._waiting)
         self.offered += count
+        if self._ending:
+            self.dropped[self._left_for] += count
+            return None
         promise = None
         if count <= room and not self._promised:
             self._waiting.extend(events)
@@ -253,7 +264,7 @@ async def deliver(shares: Iterable[tuple[Subscription, Sequence[Event]]]) -> Non
     """Offer each subscription its share, then wait for those that are full and chose ``block``.
 
     They have asked that the source be held up rather than an event dropped; every other one has its share before that
-    wait begins. A subscription that has left gets nothing.
+    wait begins. One that has left, and is offered something all the same, counts it as dropped.
     """
     waiting = []
     for subscription, events in shares:

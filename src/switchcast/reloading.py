@@ -33,6 +33,9 @@ READ_OUT_SECONDS: Final = 5.0
 """How long a source that is being replaced may take to read what it had."""
 ECHO_SECONDS: Final = 30.0
 """How long its successor then still looks for what both have heard."""
+_NEVER_ASKED_ANEW: Final = frozenset({"file", "-", "udp"})
+"""Schemes of sources that cannot be asked for other events: a recording is being read, and a unicast address can be
+bound once only, so that no second socket can be open before the first one is closed."""
 
 
 class Parts:
@@ -121,9 +124,10 @@ def lead(node: Host, plan: Plan, parts: Parts, feed: Feed, *windows: Duplicates)
 def matcher_of(node: Host, plan: Plan, source: Source) -> Matcher | None:
     """What the source has to be asked for: what its only route selects, or the union of all bindings.
 
-    An endpoint that was given as such keeps its own matcher; a recording cannot be asked anew once it is read.
+    An endpoint that was given as such keeps its own matcher. One that could not be asked anew later, in a node that may
+    be given another plan, is asked for everything, from which each route selects.
     """
-    if isinstance(source.at, Endpoint) or (node.patient and source.url.scheme in {"file", "-"}):
+    if isinstance(source.at, Endpoint) or (node.patient and source.url.scheme in _NEVER_ASKED_ANEW):
         return None
     wanted = [plan.matchers[name] for name in plan.routes_from(source.name)]
     taps = [tap.matcher for tap in node.taps.subscriptions]

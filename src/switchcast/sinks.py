@@ -21,6 +21,7 @@ import structlog
 from switchcast._native import TRAILER, Event
 from switchcast.bus import Subscription
 from switchcast.errors import EventTooLarge, SwitchcastError
+from switchcast.gaps import Gap
 from switchcast.loops import loop_guard
 from switchcast.plan import Sink
 from switchcast.state import State, broken_pipe, for_good, pauses
@@ -153,15 +154,19 @@ class Outlet:
         passing = self._guard(batch)
         guarded = len(batch) - len(passing)
         gap = self.queue.take_gap()
-        if gap is not None:
-            record = gap.event()
-            self._tell(record)
-            if self.sink.tells_gaps:
-                passing = [record, *passing]
-        too_large = self.too_large
-        await self._try(lambda: self._send(passing))
-        lost = self.too_large - too_large
         told = int(gap is not None and self.sink.tells_gaps)
+        if gap is not None and told:
+            passing = [gap.event(), *passing]
+        too_large = self.too_large
+        try:
+            await self._try(lambda: self._send(passing))
+        except asyncio.CancelledError:  # the batch stays in the queue, for a successor
+            if gap is not None:
+                self.queue.give_back(gap)
+            raise
+        if gap is not None:
+            self._tell(gap.event())
+        lost = self.too_large - too_large
         self.guarded += guarded
         self.gaps += told
         self.sent += len(passing) - lost - told
@@ -208,5 +213,7 @@ class Outlet:
     def _fail(self, error: Exception, lost: int) -> None:
         self.failed = error
         self.state = State.now("failed", str(error))
+        if lost:
+            self._tell(Gap(self.name, "failed", lost).event())
         if not self.reader_gone:
             log.error("sink_failed", sink=self.name, error=str(error), events_lost=lost)
