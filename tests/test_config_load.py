@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
 import pytest
-from configurations import ESL_PASSWORD, FULL, GROUP_KEY, HASH_KEY, SECRETS, TWO_ENDPOINTS, loaded
+from configurations import ESL_PASSWORD, FULL, GROUP_KEY, HASH_KEY, SECRETS, TWO_ENDPOINTS, lay_out, loaded
 
 from switchcast.app.config import Configuration, load
 from switchcast.endpoints import make_endpoint
@@ -155,6 +156,20 @@ def test_secrets_come_from_systemds_credentials(tmp_path: Path, monkeypatch: pyt
     (webhook,) = (rule.webhook for rule in configuration.rules if rule.webhook)
     assert webhook.secret_file == f"{tmp_path}/credentials/hash"
     assert configuration.as_tables()["endpoints"]["switch"]["password_file"] == "credential:esl"  # noqa: S105
+
+
+def test_who_only_looks_at_a_file_has_not_the_services_credentials(tmp_path: Path) -> None:
+    path = lay_out(tmp_path, with_credentials())
+    assert [re.sub(r"^.*: (\S+): credential:", r"\1 ", each) for each in load(path, {}, outside=True).warnings] == [
+        f"{key} cannot be looked at here: only the service has its credentials"
+        for key in (
+            "endpoints.switch.password_file esl",
+            "policies.small.key_file hash",
+            "rule[2].webhook.secret_file hash",
+        )
+    ]
+    with pytest.raises(ConfigurationError, match="there are no credentials"):
+        load(path, {})
 
 
 def test_a_credential_that_everyone_can_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

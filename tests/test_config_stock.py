@@ -95,14 +95,14 @@ def test_a_ttl_of_zero_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("params", "expected"),
     [
-        ({"address": "192.0.2.7"}, {"group": "udp://192.0.2.7:4242", "unicast": "udp://0.0.0.0:4242"}),
-        ({"address": "2001:db8::7"}, {"group": "udp://[2001:db8::7]:4242", "unicast": "udp://[::]:4242"}),
+        ({"address": "192.0.2.7"}, {"group": "udp://192.0.2.7:4242", "unicast": "udp://0.0.0.0:4242?share=yes"}),
+        ({"address": "2001:db8::7"}, {"group": "udp://[2001:db8::7]:4242", "unicast": "udp://[::]:4242?share=yes"}),
         ({"address": "ff15::1"}, {"group": "multicast://[ff15::1]:4242?ttl=1&loopback=no"}),
         (
             {"address": "192.0.2.7,225.1.1.1,225.1.1.2,ff15::1", "ttl": "3"},
             {
                 "group": "multicast://225.1.1.1,225.1.1.2,[ff15::1],192.0.2.7:4242?ttl=3&loopback=no",
-                "unicast": "udp://0.0.0.0,[::]:4242",
+                "unicast": "udp://0.0.0.0,[::]:4242?share=yes",
             },
         ),
         (
@@ -126,9 +126,12 @@ def test_a_ttl_of_zero_is_one(tmp_path: Path) -> None:
         ),
         (
             {"address": "192.0.2.7", "source_address": "192.0.2.1"},
-            {"group": "udp://192.0.2.7:4242?source_address=192.0.2.1", "unicast": "udp://192.0.2.1:4242"},
+            {"group": "udp://192.0.2.7:4242?source_address=192.0.2.1", "unicast": "udp://192.0.2.1:4242?share=yes"},
         ),
-        ({"address": "fs2.example.com"}, {"group": "udp://fs2.example.com:4242", "unicast": "udp://0.0.0.0:4242"}),
+        (
+            {"address": "fs2.example.com"},
+            {"group": "udp://fs2.example.com:4242", "unicast": "udp://0.0.0.0:4242?share=yes"},
+        ),
         ({"psk": PSK}, {"group": "multicast://225.1.1.1:4242?ttl=1&loopback=no&psk=***"}),
     ],
 )

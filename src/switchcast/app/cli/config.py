@@ -49,10 +49,13 @@ app = typer.Typer(
 
 
 def read(file: Path, variables: list[str] | None, switch: str | None) -> Configuration:
-    """The configuration that a command names by ``FILE``, ``--set`` and ``--switch``. Raises ``ConfigurationError``."""
+    """The configuration that ``FILE``, ``--set`` and ``--switch`` name, only to be looked at.
+
+    Raises ``ConfigurationError``.
+    """
     from switchcast.app.config import load_either
 
-    return load_either(file, stock=_stock_options(variables, switch))
+    return load_either(file, stock=_stock_options(variables, switch), outside=True)
 
 
 def tell_warnings(configuration: Configuration) -> None:

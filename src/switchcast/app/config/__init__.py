@@ -26,11 +26,17 @@ __all__ = [
 
 
 def load_either(
-    path: Path | str, environ: Mapping[str, str] | None = None, stock: StockOptions | None = None
+    path: Path | str,
+    environ: Mapping[str, str] | None = None,
+    stock: StockOptions | None = None,
+    *,
+    outside: bool = False,
 ) -> Configuration:
     """The configuration at ``path``: the module's own where the name ends in ``.xml``, else ours.
 
-    Raises ``ConfigurationError``.
+    ``outside`` is as in ``load``. Raises ``ConfigurationError``.
     """
     file = Path(path)
-    return load_stock(file, environ, stock) if is_stock_file(file) else load(file, environ)
+    if is_stock_file(file):
+        return load_stock(file, environ, stock, outside=outside)
+    return load(file, environ, outside=outside)

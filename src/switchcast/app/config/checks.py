@@ -12,8 +12,7 @@ from switchcast._native import Matcher
 from switchcast.app.config.endpoint_checks import EndpointChecks
 from switchcast.app.config.locate import Path
 from switchcast.app.config.model import FileSettings, RouteSettings
-from switchcast.app.config.problems import Problems, key_text, masked
-from switchcast.app.config.secret_files import read_secret, secret_path
+from switchcast.app.config.problems import Problems
 from switchcast.app.config.shapes import nearest, shape_at
 from switchcast.endpoints import Role
 from switchcast.errors import BindingError, ConditionError
@@ -39,10 +38,8 @@ class Checks:
 
     problems: Problems
     endpoints: EndpointChecks
-    environ: Mapping[str, str]
     broken: Collection[tuple[str, str]] = ()
     places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
     _used: set[tuple[str, str]] = field(default_factory=set)
 
     def check(self, settings: FileSettings) -> FileSettings:
@@ -91,12 +88,10 @@ class Checks:
         return value
 
     def _secret(self, text: str, path: Path) -> str:
-        try:
-            file = secret_path(text, self.environ)
-            secret = read_secret(file)
-        except ValueError as error:
-            self.problems.add(path, text, str(error))
+        found = self.endpoints.secret_files.look(text, path)
+        if found is None:
             return text
+        file, secret = found
         if path[0] == "policies" and len(secret) < SHORTEST_KEY:
             self.problems.add(
                 path,
@@ -198,7 +193,7 @@ class Checks:
 
     def _unused(self, settings: FileSettings) -> None:
         if not settings.route and not settings.rule and not self.problems.found():
-            self.warnings.append(f"{self.problems.file}: there is no [[route]] and no [[rule]]: nothing would be done")
+            self.problems.warn((), "there is no [[route]] and no [[rule]]: nothing would be done")
             return
         for kind, tables in (("endpoints", settings.endpoints), ("policies", settings.policies)):
             for name in tables:
@@ -213,13 +208,14 @@ class Checks:
                 )
         for name, endpoint in settings.endpoints.items():
             url = self.endpoints.made[name].url if name in self.endpoints.made else None
-            if url is not None and url.scheme == "esl" and not {"password_file", "password"} & dict(url.options).keys():
-                place = ("endpoints", name, "password_file") if endpoint.password_file else ("endpoints", name)
-                self._warn(place, ["no password_file: the password that every FreeSWITCH is shipped with is tried"])
+            if url is None or url.scheme != "esl" or endpoint.password_file or url.text("password_file"):
+                continue
+            shipped = "no password_file: the password that every FreeSWITCH is shipped with is tried"
+            self._warn(("endpoints", name), [shipped])
 
     def _warn(self, path: Path, sentences: Collection[str]) -> None:
-        where, _ = self.problems.place(path)
-        self.warnings.extend(masked(f"{where}: {key_text(path)}: {sentence}") for sentence in sentences)
+        for sentence in sentences:
+            self.problems.warn(path, sentence)
 
 
 def _renamed(route: RouteSettings, names: set[str]) -> RouteSettings:

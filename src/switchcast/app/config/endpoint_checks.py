@@ -13,7 +13,7 @@ from switchcast.app.config.configuration import ConfiguredEndpoint
 from switchcast.app.config.locate import Path
 from switchcast.app.config.model import EndpointSettings
 from switchcast.app.config.problems import Problems
-from switchcast.app.config.secret_files import fingerprint, read_secret, secret_path
+from switchcast.app.config.secret_files import SecretFiles, fingerprint
 from switchcast.endpoints import Endpoint, EndpointUrl, Role, make_endpoint
 from switchcast.endpoints.url import SECRET_OPTIONS, mask_text
 from switchcast.errors import KeyTextError, SwitchcastError
@@ -30,7 +30,7 @@ class EndpointChecks:
     """Endpoints by name, of which each was looked at once. ``made`` holds those that can be, as no role yet."""
 
     problems: Problems
-    environ: Mapping[str, str]
+    secret_files: SecretFiles
     configured: dict[str, ConfiguredEndpoint] = field(default_factory=dict)
     made: dict[str, Endpoint] = field(default_factory=dict)
 
@@ -93,12 +93,10 @@ class EndpointChecks:
     def _with_secret(self, url: EndpointUrl, path: Path, text: str) -> tuple[EndpointUrl, str]:
         """``url`` with the option for the file that ``text`` names, and the secret's fingerprint."""
         option = str(path[-1])
-        try:
-            file = secret_path(text, self.environ)
-            secret = read_secret(file)
-        except ValueError as error:
-            self.problems.add(path, text, str(error))
+        found = self.secret_files.look(text, path)
+        if found is None:
             return url, ""
+        file, secret = found
         if "psk" in option:
             with contextlib.suppress(KeyTextError):
                 StockFrames(secret)

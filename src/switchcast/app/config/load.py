@@ -32,6 +32,7 @@ from switchcast.app.config.environment import environment_tables
 from switchcast.app.config.locate import Path, lines_of
 from switchcast.app.config.model import FileSettings
 from switchcast.app.config.problems import Problems
+from switchcast.app.config.secret_files import SecretFiles
 from switchcast.errors import ConfigurationError
 
 __all__ = ["LARGEST_FILE", "Given", "assemble", "load", "read_text"]
@@ -58,7 +59,10 @@ _TOML_MENDS: Final = {
 
 @dataclass
 class Given:
-    """What a configuration is made from. ``secrets`` are those that stand in no file."""
+    """What a configuration is made from. ``secrets`` are those that stand in no file.
+
+    ``outside``: it is looked at by somebody else than the service that it is for.
+    """
 
     path: FilePath
     document: dict[str, Any]
@@ -66,19 +70,22 @@ class Given:
     lines: dict[Path, int] = field(default_factory=dict)
     variables: dict[Path, str] = field(default_factory=dict)
     secrets: HeldSecrets = field(default_factory=dict)
+    outside: bool = False
     warnings: tuple[str, ...] = ()
 
 
-def load(path: FilePath | str, environ: Mapping[str, str] | None = None) -> Configuration:
+def load(path: FilePath | str, environ: Mapping[str, str] | None = None, *, outside: bool = False) -> Configuration:
     """The configuration in the TOML file at ``path``, with what ``environ`` (this process's by default) says instead.
 
+    ``outside``: not the service itself asks, so that a credential, which only the service has, is no mistake.
     Raises ``ConfigurationError``, whose text has a line for each mistake: file and line, key, what was given, what
     would do. Opens no endpoint.
     """
     file = FilePath(path)
     text = read_text(file)
     document = _parsed(text, file)
-    return assemble(Given(file, document, os.environ if environ is None else environ, lines_of(text)))
+    environ = os.environ if environ is None else environ
+    return assemble(Given(file, document, environ, lines_of(text), outside=outside))
 
 
 def read_text(path: FilePath) -> str:
@@ -126,9 +133,9 @@ def assemble(given: Given) -> Configuration:
     overrides = environment_tables(given.environ, FileSettings, given.document, problems)
     tables = [overrides, copy.deepcopy(given.document), _defaults(given.environ)]
     settings, places = _read(tables, problems)
-    endpoints = EndpointChecks(problems, given.environ)
+    endpoints = EndpointChecks(problems, SecretFiles(problems, given.environ, given.outside))
     endpoints.check(settings.endpoints, given.secrets)
-    checks = Checks(problems, endpoints, given.environ, _broken(given.document, overrides, settings), places)
+    checks = Checks(problems, endpoints, _broken(given.document, overrides, settings), places)
     settings = checks.check(settings)
     policies, rules = checks.policies(settings), checks.rules(settings)
     problems.raise_if_any()
@@ -143,7 +150,7 @@ def assemble(given: Given) -> Configuration:
         routes=settings.route,
         policies=policies,
         rules=rules,
-        warnings=(*given.warnings, *checks.warnings),
+        warnings=(*given.warnings, *problems.warnings),
         settings=settings,
     )
 

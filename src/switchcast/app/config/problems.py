@@ -1,4 +1,4 @@
-"""The mistakes of a configuration: collected, put in the file's order, and told one a line.
+"""The mistakes of a configuration, and what is only odd: collected, and told one a line in the file's order.
 
 ::
 
@@ -69,7 +69,7 @@ def key_text(path: Path) -> str:
 
 @dataclass
 class Problems:
-    """The mistakes of one file.
+    """The mistakes of one file, and its ``warnings``.
 
     ``lines`` tells where each key stands, ``variables`` which environment variable (or option of the command line)
     gave it instead.
@@ -78,6 +78,7 @@ class Problems:
     file: str
     lines: dict[Path, int] = field(default_factory=dict)
     variables: dict[Path, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     _found: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, path: Path, given: Any, mend: str) -> None:
@@ -95,6 +96,11 @@ class Problems:
     def add_variable(self, name: str, mend: str) -> None:
         """Note what is wrong with an environment variable."""
         self._found.append((0, masked(f"environment variable {name}: {mend}")))
+
+    def warn(self, path: Path, sentence: str) -> None:
+        """Note that what stands at ``path`` is odd, though it can be used."""
+        where, _ = self.place(path)
+        self.warnings.append(masked(f"{where}: {key_text(path)}: {sentence}" if path else f"{where}: {sentence}"))
 
     def place(self, path: Path) -> tuple[str, int]:
         """Where ``path`` was given, and its line; 0 where it has none."""

@@ -10,15 +10,48 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
+from switchcast.app.config.locate import Path
+from switchcast.app.config.problems import Problems
 from switchcast.endpoints.url import read_secret_file
 from switchcast.errors import EndpointError
 
-__all__ = ["fingerprint", "read_secret", "secret_path"]
+__all__ = ["SecretFiles", "fingerprint", "secret_path"]
 
 CREDENTIAL: Final = "credential:"
 _CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
+
+
+class _NoCredentialsError(ValueError):
+    """There are none of systemd's credentials in this process."""
+
+
+@dataclass
+class SecretFiles:
+    """Looks at the secret files that a configuration names; what is wrong with one goes to ``problems``.
+
+    ``outside``: it is not the service that looks, and only the service has its credentials.
+    """
+
+    problems: Problems
+    environ: Mapping[str, str]
+    outside: bool = False
+
+    def look(self, text: str, path: Path) -> tuple[str, bytes] | None:
+        """The file that ``text`` at ``path`` names, and what it holds; ``None`` when that cannot be had."""
+        try:
+            file = secret_path(text, self.environ)
+            return file, _read(file)
+        except _NoCredentialsError as error:
+            if self.outside:
+                self.problems.warn(path, f"{text} cannot be looked at here: only the service has its credentials")
+            else:
+                self.problems.add(path, text, str(error))
+        except ValueError as error:
+            self.problems.add(path, text, str(error))
+        return None
 
 
 def secret_path(text: str, environ: Mapping[str, str]) -> str:
@@ -32,14 +65,14 @@ def secret_path(text: str, environ: Mapping[str, str]) -> str:
         raise ValueError("a credential's name has letters, digits, '.', '_', '@' and '-'")
     directory = environ.get("CREDENTIALS_DIRECTORY")
     if not directory:
-        raise ValueError(
+        raise _NoCredentialsError(
             "there are no credentials: $CREDENTIALS_DIRECTORY is not set, as systemd does for a unit with "
             f"LoadCredential={name}:/path"
         )
     return os.path.join(directory, name)
 
 
-def read_secret(path: str) -> bytes:
+def _read(path: str) -> bytes:
     """What the file at ``path`` holds. Raises ``ValueError`` that says what is wrong with the file."""
     try:
         return read_secret_file(path)
