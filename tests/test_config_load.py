@@ -172,6 +172,13 @@ def test_who_only_looks_at_a_file_has_not_the_services_credentials(tmp_path: Pat
         load(path, {})
 
 
+def test_a_secret_file_may_stand_in_the_url_too(tmp_path: Path) -> None:
+    environ = credentials(tmp_path, 0o400)
+    text = '[endpoints.a]\nurl = "esl://127.0.0.1?password_file=credential:esl&timeout=5"\n'
+    url = loaded(tmp_path, text, environ).endpoints["a"].url
+    assert url.options == (("timeout", "5"), ("password_file", f"{tmp_path}/credentials/esl"))
+
+
 def test_a_credential_that_everyone_can_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environ = credentials(tmp_path, 0o444)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", environ["CREDENTIALS_DIRECTORY"])

@@ -106,6 +106,7 @@ MISTAKES = [
         3,
         "is given in the URL too; keep it here",
     ),
+    ('[endpoints.a]\nurl = "udp://192.0.2.1?psk_file={folder}/long.key"', 2, "1 to 72 bytes"),
     # routes
     (BOTH + '[[route]]\nto = ["group"]', 5, 'route[1].from: missing; for example from = "switch"'),
     (BOTH + '[[route]]\nfrom = "switch"', 5, 'route[1].to: missing; for example to = ["group"]'),

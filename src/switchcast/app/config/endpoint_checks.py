@@ -61,15 +61,7 @@ class EndpointChecks:
             self.problems.add((*path, "url"), None, str(error))
             return
         self._refuse_secrets(name, url)
-        secrets = {key: text for key in SECRET_FILES if (text := getattr(settings, key)) is not None}
-        prints = []
-        for key, text in secrets.items():
-            if url.text(key) is not None:
-                self.problems.add((*path, key), text, f"{key} is given in the URL too; keep it here")
-            url, print_ = self._with_secret(url, (*path, key), text)
-            prints.append(print_)
-        for key in set(SECRET_FILES) - set(secrets):
-            prints += [self._with_secret(url, (*path, "url"), text)[1] for option, text in url.options if option == key]
+        url, prints = self._with_secret_files(url, path, settings)
         url = replace(url, options=(*url.options, *held.items()))
         prints += [fingerprint(secret.encode()) for secret in held.values()]
         if self.problems.found() == before and (endpoint := self._make(name, url)) is not None:
@@ -90,21 +82,31 @@ class EndpointChecks:
                 f'{option}_file = "/etc/switchcast/{name}.{option}"',
             )
 
-    def _with_secret(self, url: EndpointUrl, path: Path, text: str) -> tuple[EndpointUrl, str]:
-        """``url`` with the option for the file that ``text`` names, and the secret's fingerprint."""
-        option = str(path[-1])
-        found = self.secret_files.look(text, path)
-        if found is None:
-            return url, ""
-        file, secret = found
-        if "psk" in option:
-            with contextlib.suppress(KeyTextError):
-                StockFrames(secret)
-                return replace(url, options=(*url.options, (option, file))), fingerprint(secret)
+    def _with_secret_files(
+        self, url: EndpointUrl, path: Path, settings: EndpointSettings
+    ) -> tuple[EndpointUrl, list[str]]:
+        """``url`` with an option for each file that holds a secret, and the secrets' fingerprints."""
+        options = [(option, value) for option, value in url.options if option not in SECRET_FILES]
+        prints = []
+        for key in SECRET_FILES:
+            own, in_url = getattr(settings, key), url.text(key)
+            if own is not None and in_url is not None:
+                self.problems.add((*path, key), own, f"{key} is given in the URL too; keep it here")
+            text, place = (in_url, (*path, "url")) if own is None else (own, (*path, key))
+            found = None if text is None else self.secret_files.look(text, place)
+            if found is not None:
+                file, secret = found
+                options.append((key, file))
+                prints.append(fingerprint(secret))
+                if key == "psk_file":
+                    self._check_key(secret, place, text)
+        return replace(url, options=tuple(options)), prints
+
+    def _check_key(self, secret: bytes, path: Path, text: str | None) -> None:
+        try:
+            StockFrames(secret)
+        except KeyTextError:
             self.problems.add(path, text, "the key in it is too long; the module's has 1 to 72 bytes")
-            return url, ""
-        added = () if option == "url" else ((option, file),)
-        return replace(url, options=(*url.options, *added)), fingerprint(secret)
 
     def _make(self, name: str, url: EndpointUrl, role: Role | None = None) -> Endpoint | None:
         """The endpoint, never opened; ``None`` when there is something wrong with its URL, which is noted."""
@@ -113,7 +115,7 @@ class EndpointChecks:
         except SwitchcastError as error:
             message = str(error).removeprefix(f"{url}: ")
             key = next((key for key in SECRET_FILES if f"option {key!r}" in message), None)
-            if key is not None and EndpointUrl.text(url, key) is not None:
+            if key is not None and url.text(key) is not None:
                 mend = f"{url.scheme}: endpoints take no {key}; leave it out"
                 self.problems.add(("endpoints", name, key), None, mend)
             else:
