@@ -14,6 +14,7 @@ from switchcast._native import Event
 from switchcast.endpoints import Endpoint
 from switchcast.endpoints.loop import EventLoop
 from switchcast.rules.engine import Firing
+from switchcast.rules.lane import COUNTERS
 from switchcast.rules.runner import Runner
 from switchcast.rules.settings import ACTIONS, RuleSettings
 
@@ -109,3 +110,44 @@ async def turns() -> None:
     """Let everything run that can run now."""
     for _ in range(100):
         await asyncio.sleep(0)
+
+
+EMIT = {"to": ["group"], "subclass": "test::made", "headers": {"Number": "{h[Event-Sequence]}", "Key": "{h[Key]}"}}
+
+
+def emitting(name: str = "test", **table: object) -> RuleSettings:
+    return rule(name, emit=EMIT, **table)
+
+
+class Gate(Emitted):
+    """An ``emit`` that holds every event up until it is opened, and sees how many it holds at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.held: list[str] = []
+        self.most = 0
+
+    async def __call__(self, events: list[Event], to: Sequence[str]) -> None:
+        (event,) = events
+        self.held.append(event["Key"])
+        self.most = max(self.most, len(self.held))
+        await self.open.wait()
+        await asyncio.sleep(0)
+        self.held.remove(event["Key"])
+        await super().__call__(events, to)
+
+    @property
+    def numbers(self) -> list[int]:
+        return [int(event["Number"]) for event, _ in self.events]
+
+
+def keyed(number: int, key: object) -> Event:
+    return numbered(number, {"Key": f"{key}"})
+
+
+def adds_up(counted: dict[str, int]) -> bool:
+    """Whether every firing is accounted for."""
+    behind = COUNTERS[COUNTERS.index("refused_duplicate") :]
+    ended = sum(counted[name] for name in ("done", "failed", "unfinished", "waiting", "running", *behind))
+    return counted["accepted"] + counted["replayed"] == ended

@@ -41,6 +41,8 @@ LOG_ENTRIES: Final = 1_000
 """Results that are remembered, the oldest forgotten first."""
 LINES_A_SECOND: Final = 10
 """Lines of one rule in the node's log; what is beyond it is only counted, for a storm must not fill the log."""
+FULL_SECONDS: Final = 10.0
+"""Between two lines that say that a rule's queue is full."""
 RETRY_FOR: Final = 300.0
 """Seconds for which an at-least-once job is tried again while what it needs is not there."""
 PAUSE_FIRST, PAUSE_MOST = 0.2, 30.0
@@ -73,7 +75,8 @@ class Runner:
         needed = any(_journalled(lane) for lane in self._lanes.values())
         self._journal = Journal(state_dir / FILE_NAME) if needed else None
         self._results: deque[dict[str, Any]] = deque(maxlen=LOG_ENTRIES)
-        self._lines = _Lines()
+        self._lines = _Lines(LINES_A_SECOND, 1.0)
+        self._full = _Lines(1, FULL_SECONDS)
         self._running = False
         self._ended = False
 
@@ -112,6 +115,8 @@ class Runner:
                     by_journal.append((job, lane.at_least_once))
                 else:
                     lane.add(job)
+            else:
+                self._tell_full(lane)
         if by_journal and self._journal is not None:
             self._journal.take_up(by_journal, self._taken_up)
 
@@ -203,6 +208,15 @@ class Runner:
                 lane.counts["unjournalled"] += verdict == "unwritten"
                 lane.add(job)
 
+    def _tell_full(self, lane: Lane) -> None:
+        if self._full.may(lane.rule.name, asyncio.get_running_loop().time()) is not None:
+            log.warning(
+                "rule_queue_full",
+                rule=lane.rule.name,
+                queue=lane.rule.queue,
+                refused=lane.counts["refused_queue_full"],
+            )
+
     async def _carry_out(self, lane: Lane, job: Job) -> None:
         """Do one job, whatever comes of it."""
         began = asyncio.get_running_loop().time()
@@ -278,17 +292,19 @@ class Runner:
 
 
 class _Lines:
-    """Which results are written to the log: so many a second for each rule."""
+    """Which lines are written to the log: so many for each rule in so many seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: int, seconds: float) -> None:
+        self._lines = lines
+        self._seconds = seconds
         self._rules: dict[str, tuple[float, int, int]] = {}
 
     def may(self, rule: str, now: float) -> int | None:
         """How many lines were left out before this one, which may be written; ``None`` when it may not."""
         since, written, left_out = self._rules.get(rule, (now, 0, 0))
-        if now - since >= 1.0:
+        if now - since >= self._seconds:
             since, written = now, 0
-        if written >= LINES_A_SECOND:
+        if written >= self._lines:
             self._rules[rule] = since, written, left_out + 1
             return None
         self._rules[rule] = since, written + 1, 0
