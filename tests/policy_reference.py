@@ -10,7 +10,7 @@ from switchcast import Event
 from switchcast.guard.policy import PolicySettings
 
 ESSENTIAL = """event-name event-subclass core-uuid event-sequence event-date-timestamp freeswitch-hostname
-    freeswitch-switchname multicast-sender""".split()
+    freeswitch-switchname multicast-sender switchcast-origin switchcast-hops""".split()
 
 
 def lower(text: str) -> str:

@@ -18,8 +18,9 @@ use crate::matching::EVENT_NAMES;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The headers that say which event it is, where from and when. The first of each passes as it is: without them it is no
-/// event any more, or one that nobody can place. One that stands again is a header like any other.
-pub const ESSENTIAL: [&str; 8] = [
+/// event any more, or one that nobody can place; without the last two, rules that answer one another would not end. One
+/// that stands again is a header like any other.
+pub const ESSENTIAL: [&str; 10] = [
     "Event-Name",
     "Event-Subclass",
     "Core-UUID",
@@ -28,6 +29,8 @@ pub const ESSENTIAL: [&str; 8] = [
     "FreeSWITCH-Hostname",
     "FreeSWITCH-Switchname",
     "Multicast-Sender",
+    "Switchcast-Origin",
+    "Switchcast-Hops",
 ];
 
 /// What becomes of a header.
@@ -54,7 +57,7 @@ pub struct Rule {
 #[derive(Debug)]
 struct Fate {
     action: Action,
-    essential: u8,
+    essential: u16,
 }
 
 /// A rule ready to be used: names that need no pattern have their fates in a table, and the rule keeps the patterns.
@@ -194,7 +197,7 @@ impl Plan {
         names.extend(rule.actions.iter().filter(|(it, _)| it.is_literal()).map(|(it, _)| it.text().into()));
         let essential = ESSENTIAL.iter().enumerate().map(|(bit, name)| (name.as_bytes().into(), 1 << bit));
         let named = essential.chain(names.into_iter().map(|name| (name, 0)));
-        let fate = |(name, essential): (Box<[u8]>, u8)| {
+        let fate = |(name, essential): (Box<[u8]>, u16)| {
             let action = rule.action(&name).clone();
             (name, Fate { action, essential })
         };
