@@ -170,6 +170,23 @@ def test_a_storm_that_is_acted_on_is_all_done_and_little_logged(
     assert capsys.readouterr().out.count("rule_done") < 1_000, "not a line for each, however slow the machine"
 
 
+def test_the_results_that_are_remembered_are_bounded_in_size_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "LOG_CHARACTERS", 1_000)
+    acting = rule(run=["/bin/echo", "{h[X]}"])
+
+    async def main() -> None:
+        async with running(tmp_path, acting) as runner:
+            for number, size in enumerate([300, 300, 300, 300, 5_000]):
+                await act(runner, acting, numbered(number, {"X": "x" * size}))
+                outputs = [len(entry["output"]) for entry in runner.log()]
+                assert outputs[0] == size + 1
+                assert outputs == outputs[:1] or sum(outputs) <= 1_000
+
+    asyncio.run(main())
+
+
 def test_an_action_that_waits_for_nothing_lets_all_else_run(tmp_path: Path) -> None:
     acting = rule(log={"message": "{name}", "level": "debug"}, queue=5_000)
 

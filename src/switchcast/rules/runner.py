@@ -39,10 +39,14 @@ __all__ = ["LOG_ENTRIES", "RETRY_FOR", "Runner"]
 
 LOG_ENTRIES: Final = 1_000
 """Results that are remembered, the oldest forgotten first."""
+LOG_CHARACTERS: Final = 8_388_608
+"""Of output that is remembered with them, all together: a rule may keep megabytes of each."""
 LINES_A_SECOND: Final = 10
 """Lines of one rule in the node's log; what is beyond it is only counted, for a storm must not fill the log."""
 FULL_SECONDS: Final = 10.0
 """Between two lines that say that a rule's queue is full."""
+SHOWN: Final = 1_000
+"""Characters of a key, or of output, in one line."""
 RETRY_FOR: Final = 300.0
 """Seconds for which an at-least-once job is tried again while what it needs is not there."""
 PAUSE_FIRST, PAUSE_MOST = 0.2, 30.0
@@ -74,7 +78,8 @@ class Runner:
         }
         needed = any(_journalled(lane) for lane in self._lanes.values())
         self._journal = Journal(state_dir / FILE_NAME) if needed else None
-        self._results: deque[dict[str, Any]] = deque(maxlen=LOG_ENTRIES)
+        self._results: deque[dict[str, Any]] = deque()
+        self._output = 0
         self._lines = _Lines(LINES_A_SECOND, 1.0)
         self._full = _Lines(1, FULL_SECONDS)
         self._running = False
@@ -272,23 +277,31 @@ class Runner:
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "rule": job.rule,
             "action": lane.rule.kind.replace("_", "-"),
-            "key": shown(job.key),
-            "event": shown(job.event.name),
+            "key": shown(job.key[:SHOWN]),
+            "event": shown(job.event.name[:SHOWN]),
             "event_id": job.event_id,
             "outcome": outcome,
             "detail": done.detail,
             "output": done.output,
             "seconds": round(seconds, 6),
         }
-        self._results.append(entry)
+        self._remember(entry)
         told = self._lines.may(job.rule, asyncio.get_running_loop().time())
         if told is None:
             return
         level = log.debug if outcome == "done" else log.warning
         fields = {name: entry[name] for name in ("rule", "action", "key", "event_id", "detail", "seconds")}
+        if done.output:
+            fields["output"] = done.output[:SHOWN]
         if told:
             fields["not_logged"] = told
         level(f"rule_{outcome}", **fields)
+
+    def _remember(self, entry: dict[str, Any]) -> None:
+        self._results.append(entry)
+        self._output += len(entry["output"])
+        while len(self._results) > LOG_ENTRIES or (self._output > LOG_CHARACTERS and len(self._results) > 1):
+            self._output -= len(self._results.popleft()["output"])
 
 
 class _Lines:
