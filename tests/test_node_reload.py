@@ -218,6 +218,31 @@ def test_an_event_socket_is_asked_for_other_events_on_the_connection_it_has() ->
     asyncio.run(act())
 
 
+def test_an_event_socket_that_is_replaced_misses_nothing_and_repeats_nothing() -> None:
+    async def act() -> None:
+        async with simulated_switch() as switch, Listening("out") as out:
+
+            def plan(number: int) -> list[Route]:
+                source = Source(f"{switch.url}?queue={10_000 + number}", name="switch")
+                return [Route(source, [Sink("memory:out", name="out")], bindings="TRAP", name="line")]
+
+            async def fire(events: list[Event]) -> None:
+                for event in events:
+                    switch.fire("TRAP", {"Number": event["Number"]})
+
+            async with running(Node(plan(0), patient=True)) as node:
+                await until(lambda: node.feeds["switch"].state.status == "up")
+                async with Load(fire) as load:
+                    for number in range(1, 6):
+                        await load.more(20)
+                        await node.reload(plan(number))
+                await until(lambda: len(out.heard) >= load.fired)
+            assert numbers(out.heard) == list(range(load.fired))
+            assert len(switch.server.history) == 6
+
+    asyncio.run(act())
+
+
 def test_the_successor_of_a_sink_gets_what_waited_for_it() -> None:
     async def act() -> None:
         old, new = Keeping("old"), Keeping("new")

@@ -33,6 +33,9 @@ READ_OUT_SECONDS: Final = 5.0
 """How long a source that is being replaced may take to read what it had."""
 ECHO_SECONDS: Final = 30.0
 """How long its successor then still looks for what both have heard."""
+ECHO_EVENTS: Final = 65_536
+ECHO_CORES: Final = 1_024
+"""How many sequence numbers of how many Core-UUIDs are remembered for that: as many as may wait in a receiver."""
 _NEVER_ASKED_ANEW: Final = frozenset({"file", "-", "udp"})
 """Schemes of sources that cannot be asked for other events: a recording is being read, and a unicast address can be
 bound once only, so that no second socket can be open before the first one is closed."""
@@ -139,7 +142,11 @@ async def replace_parts(node: Host, plan: Plan) -> None:
     before, after = node.parts, make_parts(node, plan, node.parts)
     running = before.all()
     fresh = [part for part in after.all() if not any(part is each for each in running)]
-    echoes = {part.name: Duplicates() for part in fresh if isinstance(part, Feed) and part.name in before.feeds}
+    echoes = {
+        part.name: Duplicates(window=ECHO_EVENTS, cores=ECHO_CORES, address_cores=ECHO_CORES)
+        for part in fresh
+        if isinstance(part, Feed) and part.name in before.feeds
+    }
     for name, echo in echoes.items():  # what comes to the old one from the moment that the new one is open
         before.feeds[name].windows += (echo,)
     try:
