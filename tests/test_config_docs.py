@@ -64,8 +64,10 @@ def test_every_param_of_the_modules_file_is_documented() -> None:
     assert sorted(documented) == sorted(PARAMS)
 
 
-def test_the_examples_can_be_read(tmp_path: Path) -> None:
-    examples = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("page", ["docs/configuration.md", "README.md"])
+def test_the_examples_can_be_read(page: str, tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent / page).read_text(encoding="utf-8")
+    examples = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert examples
     for text in examples:
         braced = text.replace("{", "{{").replace("}", "}}").replace("/etc/switchcast/", "{folder}/")

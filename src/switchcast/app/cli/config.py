@@ -19,7 +19,7 @@ from switchcast.errors import UsageError
 if TYPE_CHECKING:
     from switchcast.app.config import Configuration, StockOptions
 
-__all__ = ["DEFAULT_FILE", "File", "Set", "Switch", "app", "read", "tell_warnings"]
+__all__ = ["DEFAULT_FILE", "File", "Set", "Switch", "app", "read", "stock_options", "tell_warnings"]
 
 DEFAULT_FILE: Final = Path("/etc/switchcast/switchcast.toml")
 _VARIABLE: Final = re.compile(r"([^=${}]+)=(.*)", re.DOTALL)
@@ -55,7 +55,7 @@ def read(file: Path, variables: list[str] | None, switch: str | None) -> Configu
     """
     from switchcast.app.config import load_either
 
-    return load_either(file, stock=_stock_options(variables, switch), outside=True)
+    return load_either(file, stock=stock_options(variables, switch), outside=True)
 
 
 def tell_warnings(configuration: Configuration) -> None:
@@ -64,7 +64,7 @@ def tell_warnings(configuration: Configuration) -> None:
         warn(sentence)
 
 
-def _stock_options(variables: list[str] | None, switch: str | None) -> StockOptions:
+def stock_options(variables: list[str] | None, switch: str | None) -> StockOptions:
     """What ``--set`` and ``--switch`` say. Raises ``UsageError``."""
     from switchcast.app.config import StockOptions
 
@@ -138,7 +138,7 @@ def convert(
     from switchcast.app.config.stock import PSK_FILE, as_toml
     from switchcast.app.config.stock_xml import read_stock
 
-    options = _stock_options(set_, switch)
+    options = stock_options(set_, switch)
     load_stock(file, options=options)  # which tells what is wrong before anything is written
     stock = read_stock(file, options.variables, os.environ)
     kept = psk_file.absolute() if psk_file is not None else Path(PSK_FILE)
