@@ -1,7 +1,7 @@
 """The native surface of switchcast.
 
-Everything that touches each datagram is here; nothing here knows URLs, settings or logging. Batches cross this border as
-lists. Users import these names from ``switchcast``; this module is not public.
+Everything that touches each datagram is here; nothing here knows URLs, settings or logging. Batches cross this border
+as lists. Users import these names from ``switchcast``; this module is not public.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -258,7 +258,8 @@ class Receiver:
     ``addresses``: IP addresses of one or both families, multicast (joined) or unicast (bound). ``interface``: a name or
     an address of it, for the joins. ``sources``: source-specific joins. ``receive_buffer``: bytes asked for with
     SO_RCVBUF. ``ring_events`` and ``ring_bytes`` bound what waits for Python; beyond it events are dropped and counted
-    as ``ring_overflow``. ``shared``: others on this host may listen on the same port, as on a group's they always may. Raises ``EndpointUnavailable``, ``EndpointDenied``, ``UrlError``.
+    as ``ring_overflow``. ``shared``: others on this host may listen on the same port, as on a group's they always may.
+    Raises ``EndpointUnavailable``, ``EndpointDenied``, ``UrlError``.
     """
 
     def __new__(
