@@ -105,7 +105,9 @@ def test_any_event_comes_back_as_it_was(
         async with opened(folder) as (journal, _):
             await take_up(journal, jobs)
         async with opened(folder) as (journal, left):
-            kept = list({each.digest or each.identity: each for each in reversed(jobs)}.values())[::-1]
+            kept = list(
+                {each.digest(each.event.to_plain()) or each.identity: each for each in reversed(jobs)}.values()
+            )[::-1]
             assert [(each.event.to_plain(), each.key) for each in left] == [
                 (each.event.to_plain(), each.key) for each in kept
             ]
@@ -134,13 +136,28 @@ def test_an_event_without_a_number_is_never_taken_for_another(tmp_path: Path) ->
     forged = Event("HEARTBEAT", [("Core-UUID", "a\r\nX: y"), ("Event-Sequence", "1")])
     assert identity_of(event) is None
     assert identity_of(forged) is None
-    assert identity_of(numbered(7)) == "0e7e9e04-5fd1-4b45-9d77-5a8f7f2c1ea3:7"
+    assert identity_of(numbered(7)) == "0e7e9e04-5fd1-4b45-9d77-5a8f7f2c1ea3:7:MESSAGE_WAITING"
 
     async def main() -> None:
         async with opened(tmp_path) as (journal, _):
             jobs = [Job.of("test", "", event) for _ in range(3)]
             assert await take_up(journal, jobs, again=False) == ["kept"] * 3
             assert len({each.event_id for each in jobs}) == 3
+
+    asyncio.run(main())
+
+
+def test_a_number_that_stands_on_two_events_makes_them_no_one(tmp_path: Path) -> None:
+    """As mod_sofia does it: each incoming MESSAGE comes twice, first without its name."""
+    headers = [("Core-UUID", "774efe72"), ("Event-Sequence", "764")]
+    nameless, message = Event.from_headers(headers), Event("MESSAGE", headers)
+
+    async def main() -> None:
+        async with opened(tmp_path) as (journal, _):
+            for again in (True, False):
+                jobs = [Job.of("test", "", event) for event in (nameless, message, message)]
+                assert await take_up(journal, jobs, again=again) == ["kept", "kept", "duplicate"]
+                assert [each.event_id for each in jobs[:2]] == ["774efe72:764:/test", "774efe72:764:MESSAGE/test"]
 
     asyncio.run(main())
 

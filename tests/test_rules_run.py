@@ -184,7 +184,7 @@ def test_the_environment_is_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "WHO": "$(id)",
         "SWITCHCAST_RULE": "test",
         "SWITCHCAST_NODE": NODE,
-        "SWITCHCAST_EVENT_ID": "0e7e9e04-5fd1-4b45-9d77-5a8f7f2c1ea3:7/test",
+        "SWITCHCAST_EVENT_ID": "0e7e9e04-5fd1-4b45-9d77-5a8f7f2c1ea3:7:MESSAGE_WAITING/test",
     }
 
 

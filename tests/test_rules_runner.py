@@ -162,7 +162,7 @@ def test_a_storm_that_is_acted_on_is_all_done_and_little_logged(
             assert (await idle(runner))["done"] == 10_000
             assert len(runner.log(100_000)) == runner_module.LOG_ENTRIES
             assert [entry["event_id"] for entry in runner.log(2)] == [
-                f"0e7e9e04-5fd1-4b45-9d77-5a8f7f2c1ea3:{number}/test" for number in (9_999, 9_998)
+                f"0e7e9e04-5fd1-4b45-9d77-5a8f7f2c1ea3:{number}:MESSAGE_WAITING/test" for number in (9_999, 9_998)
             ]
 
     asyncio.run(main())

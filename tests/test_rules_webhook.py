@@ -59,7 +59,7 @@ def test_a_server_down_for_a_minute_gets_all_in_order(tmp_path: Path) -> None:
         order: dict[str, list[int]] = defaultdict(list)
         for _, headers, body in server.requests:
             event = Event.from_json(body)
-            assert headers["switchcast-event-id"] == f"{event['Core-UUID']}:{event['Event-Sequence']}/test"
+            assert headers["switchcast-event-id"] == f"{event['Core-UUID']}:{event['Event-Sequence']}:{event.name}/test"
             order[event["Key"]].append(int(event["Event-Sequence"]))
         assert {key: sorted(set(numbers)) for key, numbers in order.items()} == {
             str(key): list(range(key, 200, 10)) for key in range(10)

@@ -14,14 +14,20 @@ from switchcast._native import Event
 __all__ = ["Job", "identity_of"]
 
 _CORE_UUID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
+_NAME: Final = re.compile(r"[A-Z_]{1,64}")
+_RANDOM: Final = "random:"
 
 
 def identity_of(event: Event) -> str | None:
-    """``Core-UUID:Event-Sequence``, the same wherever the event arrives; ``None`` for one that has no such number."""
+    """``Core-UUID:Event-Sequence:Event-Name``, the same wherever the event arrives; ``None`` where it has no number.
+
+    The name belongs to it: mod_sofia fires an incoming MESSAGE a second time under the number of a first that has no
+    name, and the two are not the same event.
+    """
     core, sequence = event.core_uuid, event.sequence
     if core is None or sequence is None or not _CORE_UUID.fullmatch(core):
         return None
-    return f"{core}:{sequence}"
+    return f"{core}:{sequence}:{event.name if _NAME.fullmatch(event.name) else ''}"
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +38,6 @@ class Job:
     key: str
     event: Event
     identity: str
-    digest: bytes | None = None
     at: float = field(default_factory=time.time)
     row: int | None = None
     """Where it stands in the journal, if it does."""
@@ -40,11 +45,16 @@ class Job:
     @classmethod
     def of(cls, rule: str, key: str, event: Event) -> Job:
         """A job for ``event``. Without an identity of its own, as events made by hand are, it gets a random one."""
-        identity = identity_of(event)
-        if identity is None:
-            return cls(rule, key, event, f"random:{uuid.uuid4()}")
-        told = f"{rule}\0{identity}".encode()
-        return cls(rule, key, event, identity, hashlib.blake2b(told, digest_size=16).digest())
+        return cls(rule, key, event, identity_of(event) or f"{_RANDOM}{uuid.uuid4()}")
+
+    def digest(self, plain: bytes) -> bytes | None:
+        """By which one that comes again is known; ``None`` where the event has no number. ``plain`` is its text.
+
+        All of the event goes into it: whoever sends another one under the same number does not silence this one.
+        """
+        if self.identity.startswith(_RANDOM):
+            return None
+        return hashlib.blake2b(self.rule.encode() + b"\0" + plain, digest_size=16).digest()
 
     @property
     def event_id(self) -> str:

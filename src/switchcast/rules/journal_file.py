@@ -99,9 +99,10 @@ class JournalFile:
 
     def mark(self, job: Job) -> bool:
         """Note that a job is taken up; ``False`` when one for the same event and rule was before."""
-        if job.digest is None:
+        digest = job.digest(job.event.to_plain())
+        if digest is None:
             return True
-        added = self._db.execute("INSERT OR IGNORE INTO acted (digest, at) VALUES (?, ?)", (job.digest, self._now()))
+        added = self._db.execute("INSERT OR IGNORE INTO acted (digest, at) VALUES (?, ?)", (digest, self._now()))
         self._marks += 1
         if self._marks % _TRIM_EVERY == 0:
             self._trim_marks()
@@ -165,8 +166,8 @@ class JournalFile:
         """Take a dead letter out; ``keep`` puts it among the pending, at their end."""
         self._db.execute("DELETE FROM dead WHERE row = ?", (row,))
         if keep and not self.keep(job):
-            found = self._db.execute("SELECT row FROM pending WHERE digest = ?", (job.digest,)).fetchone()
-            job.row = found[0]
+            digest = job.digest(job.event.to_plain())
+            job.row = self._db.execute("SELECT row FROM pending WHERE digest = ?", (digest,)).fetchone()[0]
 
     def _bury_unread(self, row: int, why: str) -> None:
         self._db.execute(
@@ -288,24 +289,24 @@ class _Unusable(Exception):
 
 
 def _values(job: Job) -> tuple[object, ...]:
-    event = job.event
+    event, plain = job.event, job.event.to_plain()
     return (
-        job.digest,
+        job.digest(plain),
         job.rule,
         _bytes(job.key),
         job.identity,
         job.at,
         event.source,
         event.received,
-        event.to_plain(),
+        plain,
     )
 
 
 def _job(fields: Sequence[Any], row: int | None = None) -> Job:
     """Raises ``RejectedDatagram`` for an event that is none any more."""
-    digest, rule, key, identity, at, source, received, plain = fields
+    _digest, rule, key, identity, at, source, received, plain = fields
     event = Event.from_plain(plain, source, received)
-    return Job(rule, _text(key), event, identity, digest, at, row)
+    return Job(rule, _text(key), event, identity, at, row)
 
 
 def _bytes(text: str) -> bytes:

@@ -4,10 +4,10 @@
 
     POST /path HTTP/1.1
     Content-Type: application/json
-    Switchcast-Event-Id: <Core-UUID>:<Event-Sequence>/<rule>     the same at every attempt, and after a restart
-    Switchcast-Rule: <rule>
+    Switchcast-Event-Id: <Core-UUID>:<Event-Sequence>:<Event-Name>/<rule>    the same at every attempt, and after a
+    Switchcast-Rule: <rule>                                                  restart
     Switchcast-Node: <node>
-    Switchcast-Signature: t=<seconds since 1970>,v1=<hex>        HMAC-SHA256 of "<t>.<body>" under the rule's key
+    Switchcast-Signature: t=<seconds since 1970>,v1=<hex>    HMAC-SHA256 of "<t>.<body>" under the rule's key
 
 What is tried again, for ``retry_for``: a connection that cannot be made, and the answers 408, 425, 429 and 5xx, with
 growing, random pauses, or ``Retry-After`` where that is longer. A connection that breaks, or a time limit that passes,
