@@ -15,7 +15,8 @@ from switchcast import Event
 from switchcast.endpoints import make_endpoint
 from switchcast.errors import EndpointDenied, EndpointUnavailable, MissingExtra, RejectedDatagram, UrlError
 from switchcast.node import Node, Route, Sink, Source
-from switchcast.state import LAST_PAUSE, for_good, pauses
+from switchcast.state import CONNECTING_AGAIN, LAST_PAUSE, for_good, pauses
+from switchcast.testing import simulated_switch
 
 
 class Absent(Keeping):
@@ -171,3 +172,25 @@ def test_which_errors_pass_by_themselves() -> None:
         KeyError("ours"),
     ]
     assert all(for_good(error) for error in lasting)
+
+
+def test_an_event_socket_that_is_lost_is_down_until_it_is_back() -> None:
+    async def act() -> None:
+        async with simulated_switch() as switch:
+            sink = Sink(switch.url, name="switch")
+            node = Node([Route(Source(switch.url, name="switch"), [sink])], patient=True)
+            async with running(node):
+
+                def both(status: str) -> bool:
+                    return all(states["switch"].status == status for states in node.states().values())
+
+                await until(lambda: both("up"))
+                await switch.server.kill()
+                await until(lambda: both("down"))
+                assert node.states()["sources"]["switch"].reason == CONNECTING_AGAIN
+                await switch.server.start()
+                await until(lambda: both("up"))
+
+    with capture_logs() as logs:
+        asyncio.run(act())
+    assert events_of(logs) == ["event socket lost, reconnecting", "event socket is back"]

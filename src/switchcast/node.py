@@ -34,7 +34,7 @@ from switchcast.plan import Plan, Policy, Route, Sink, Source, matcher_for, unch
 from switchcast.reloading import Parts, lead, make_parts, replace_parts
 from switchcast.sinks import Outlet
 from switchcast.sources import Feed, Lane
-from switchcast.state import State
+from switchcast.state import State, note_connection
 
 __all__ = ["Node", "Plan", "Policy", "Route", "Sink", "Source", "unchanged"]
 
@@ -279,9 +279,13 @@ class Node:
             self._look_at_losses()
 
     def _look_at_losses(self) -> None:
-        """Tell in-band what the receivers have lost since the last look."""
+        """Tell in-band what the receivers have lost since the last look, and note which connections are away."""
+        for outlet in self.outlets.values():
+            outlet.state = note_connection(outlet.state, outlet.endpoint.counters())
         for feed in self.feeds.values():
-            for gap in feed.losses.look(feed.endpoint.counters()):
+            counters = feed.endpoint.counters()
+            feed.state = note_connection(feed.state, counters)
+            for gap in feed.losses.look(counters):
                 record = gap.event()
                 self.tell(record)
                 for outlet in {outlet.name: outlet for lane in feed.lanes for outlet in lane.outlets}.values():

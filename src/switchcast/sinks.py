@@ -60,6 +60,7 @@ class Outlet:
         self._opened = False
         self._sending = False
         self._halting = False
+        self._told = False  # of an outage
 
     @property
     def endpoint(self) -> Endpoint:
@@ -199,13 +200,15 @@ class Outlet:
         self._come_up()
 
     def _come_up(self) -> None:
-        if self.state.status == "down":
+        if self._told:
+            self._told = False
             log.warning("sink_up", sink=self.name)
         if self.state.status != "up":
             self.state = State.now("up")
 
     def _go_down(self, error: Exception) -> None:
-        if self.state.status != "down":
+        if not self._told:
+            self._told = True
             self.outages += 1
             log.warning("sink_down", sink=self.name, error=str(error))
             self.state = State.now("down", str(error))

@@ -116,6 +116,7 @@ class Feed:
         self._carrying = False
         self._stopping = asyncio.Event()
         self._opened = False
+        self._told = False  # of an outage
         self.matched = False
         """Whether all that it reads has passed its only lane's matcher already, in the source."""
 
@@ -179,7 +180,8 @@ class Feed:
         await self.endpoint.open_source()
         self._opened = True
         await self._ask()
-        if self.state.status == "down":
+        if self._told:
+            self._told = False
             log.warning("source_up", source=self.name)
         self._become("up")
 
@@ -262,7 +264,7 @@ class Feed:
     async def _read(self, carry: Callable[[Feed, list[Event]], Awaitable[None]]) -> Exception | None:
         """Read until the source ends, is stopped, or fails, with the error that it gives back."""
         try:
-            if not self._opened or self.state.status == "down":
+            if not self._opened or self._told:
                 await self.open()
             async with contextlib.aclosing(cast("AsyncGenerator[list[Event]]", self.endpoint.batches())) as batches:
                 async for batch in batches:
@@ -286,7 +288,8 @@ class Feed:
         self.state = State.now(status, reason)
 
     def _go_down(self, error: Exception) -> None:
-        if self.state.status != "down":
+        if not self._told:
+            self._told = True
             self.outages += 1
             log.warning("source_down", source=self.name, error=str(error))
             self._become("down", str(error))

@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from switchcast.errors import EndpointClosed, EndpointDenied, EndpointError
 
-__all__ = ["State", "Status", "broken_pipe", "for_good", "pauses"]
+__all__ = ["State", "Status", "broken_pipe", "for_good", "note_connection", "pauses"]
 
 Status = Literal["starting", "up", "down", "ended", "failed"]
 
 FIRST_PAUSE: Final = 0.1
 LAST_PAUSE: Final = 5.0
 """Seconds: the longest first pause, doubled for each further attempt, and the cap."""
+CONNECTING_AGAIN: Final = "the connection was lost; connecting again"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,16 @@ def pauses(dice: Callable[[], float] = random.random) -> Iterator[float]:
 def broken_pipe(error: BaseException) -> bool:
     """Whether it says that whoever read what we wrote has gone, as ``head`` does."""
     return isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError)
+
+
+def note_connection(state: State, counters: Mapping[str, int]) -> State:
+    """``state``, in view of what an endpoint that connects again by itself has counted: it has told of it already."""
+    away = counters.get("outages", 0) > counters.get("reconnects", 0)
+    if away and state.status == "up":
+        return State.now("down", CONNECTING_AGAIN)
+    if not away and (state.status, state.reason) == ("down", CONNECTING_AGAIN):
+        return State.now("up")
+    return state
 
 
 def for_good(error: Exception) -> bool:
