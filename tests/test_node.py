@@ -213,6 +213,21 @@ def test_cancelling_counts_what_was_left() -> None:
     asyncio.run(act())
 
 
+def test_one_that_is_cancelled_as_it_starts_lets_go_of_everything() -> None:
+    async def act() -> None:
+        source, sink = Given(numbered(9), endless=True), Keeping()
+        node = node_of(source, Sink(sink))
+        task = asyncio.create_task(node.run())
+        await node.ready.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert source.closed
+        assert sink.closed
+
+    asyncio.run(act())
+
+
 def test_an_error_of_the_source_is_raised_once_what_it_gave_is_sent() -> None:
     sink = Keeping()
     with pytest.raises(EndpointUnavailable, match="cut off"), capture_logs():

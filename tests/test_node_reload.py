@@ -243,6 +243,24 @@ def test_an_event_socket_that_is_replaced_misses_nothing_and_repeats_nothing() -
     asyncio.run(act())
 
 
+def test_plans_that_follow_one_another_at_once_leave_no_connection_behind() -> None:
+    async def act() -> None:
+        async with simulated_switch() as switch:
+
+            def plan(number: int) -> list[Route]:
+                url = f"{switch.url}?queue={10_000 + number}"
+                back = Route(Source("memory:in", name="in"), [Sink(url, name="switch")])
+                return [back, Route(Source(url, name="switch"), [Sink("memory:out", name="out")])]
+
+            async with running(Node(plan(0), patient=True)) as node:
+                await asyncio.gather(*(node.reload(plan(number)) for number in range(1, 11)))
+                await until(lambda: switch.server.clients == 1)
+                assert str(node.feeds["switch"].endpoint.url).endswith("queue=10010")
+            await until(lambda: switch.server.clients == 0)
+
+    asyncio.run(act())
+
+
 def test_the_successor_of_a_sink_gets_what_waited_for_it() -> None:
     async def act() -> None:
         old, new = Keeping("old"), Keeping("new")

@@ -117,7 +117,7 @@ class Route:
     name: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sinks", tuple(self.sinks))
+        object.__setattr__(self, "sinks", tuple(dict.fromkeys(self.sinks)))
         object.__setattr__(self, "allow", tuple(self.allow))
         if not self.name:
             ends = ", ".join(sink.name for sink in self.sinks) or "nowhere"

@@ -60,10 +60,8 @@ class Parts:
 
     async def let_go(self) -> None:
         """Give every endpoint up."""
-        for feed in self.feeds.values():
-            await feed.stop()
-        for outlet in self.outlets.values():
-            await outlet.let_go()
+        for part in self.all():
+            await part.let_go()
 
     def holdings(self) -> dict[Hashable, Holding]:
         """The endpoints in use that can go on being used, by key."""
@@ -226,6 +224,7 @@ async def _end(feed: Feed, limit: float) -> None:
         await asyncio.wait([feed.task], timeout=limit)
         feed.task.cancel()
         await asyncio.wait([feed.task])
+    await feed.let_go()  # one that was cancelled before its first step has not
 
 
 def _hold(holdings: dict[Hashable, Holding], plan: Plan, part: Source | Sink, matcher: Matcher | None) -> Hold:

@@ -239,7 +239,7 @@ class Feed:
             if not self._stopping.is_set():
                 raise
         finally:
-            await self._let_go()
+            await self.let_go()
 
     async def stop(self) -> None:
         """Read no more. What has been read still goes its way: ``run`` ends after that."""
@@ -248,7 +248,14 @@ class Feed:
             if not self._carrying:
                 self.task.cancel()
         else:
-            await self._let_go()
+            await self.let_go()
+
+    async def let_go(self) -> None:
+        """Give the endpoint up. Idempotent."""
+        try:
+            await self.hold.let_go()
+        except (SwitchcastError, OSError) as error:
+            log.warning("source_not_closed", source=self.name, error=str(error))
 
     async def read_out(self, limit: float) -> None:
         """Let it read what had come by now: until it finds nothing to read, at most for ``limit`` seconds."""
@@ -298,12 +305,6 @@ class Feed:
         self.failed = error
         self._become("failed", str(error))
         log.error("source_failed", source=self.name, error=str(error))
-
-    async def _let_go(self) -> None:
-        try:
-            await self.hold.let_go()
-        except (SwitchcastError, OSError) as error:
-            log.warning("source_not_closed", source=self.name, error=str(error))
 
 
 def same(one: Matcher | None, other: Matcher | None) -> bool:
