@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "simulation": BASE | {"wire"},
     "endpoints": BASE | {"wire", "simulation"},
     "reliable": BASE | {"wire"},
-    **dict.fromkeys(CHECKS, BASE),
+    **dict.fromkeys(CHECKS, BASE | {"gaps"}),
     "bus": BASE | {"wire", "endpoints", "reliable", "gaps"},
     "plan": BASE | {"endpoints", "bus", "addresses", "loops"},
     "holding": BASE | {"endpoints"},

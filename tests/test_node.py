@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 from switchcast import Event
 from switchcast.endpoints import make_endpoint
 from switchcast.errors import EndpointDenied, EndpointUnavailable, EventTooLarge, UrlError, UsageError
-from switchcast.loops import never_resent
+from switchcast.gaps import Gap
+from switchcast.loops import Hearer, never_resent
 from switchcast.node import Node, Route, Sink, Source
 
 
@@ -83,11 +84,24 @@ def test_what_would_go_round_in_circles_is_kept_off_the_group_only() -> None:
     assert [outlet.guarded for outlet in node.outlets.values()] == [5, 0]
 
 
+@pytest.mark.parametrize("hearer", ["group", "switch", "other"])
+def test_gap_records_go_on_to_where_they_are_asked_for(hearer: Hearer) -> None:
+    gap = Gap("elsewhere", "overflow", 3).event()
+    told, spared = Keeping("told"), Keeping("spared")
+    sinks = [Sink(told, hearer=hearer, gaps=True), Sink(spared, hearer=hearer, gaps=False)]
+    run(node_of(Given([gap, *numbered(1)]), *sinks))
+    assert told.kept == [gap, *numbered(1)]
+    assert spared.kept == ([gap, *numbered(1)] if hearer == "other" else numbered(1))
+
+
 def test_what_this_node_sent_itself_is_kept_from_the_switch() -> None:
+    gap = Gap("elsewhere", "overflow", 3).event()
     ours, theirs = (Event("TRAP", {"Multicast-Sender": sender}) for sender in ("fs1", "fs2"))
     nobodys = Event("TRAP")
     switch = Keeping()
-    node = Node([Route(Source(Given([ours, theirs, nobodys])), [Sink(switch, hearer="switch")])], name="fs1")
+    node = Node(
+        [Route(Source(Given([ours, theirs, gap, nobodys])), [Sink(switch, hearer="switch", gaps=False)])], name="fs1"
+    )
     run(node)
     assert switch.kept == [theirs, nobodys]
     assert Sink("multicast://239.255.42.42").heard_by == Sink("udp://127.0.0.1").heard_by == "group"

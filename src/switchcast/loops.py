@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from switchcast._native import Event
+from switchcast.gaps import GAP_SUBCLASS, is_gap
 
 __all__ = ["NEVER_RESENT", "Hearer", "hearer_of", "loop_guard", "never_resent"]
 
@@ -33,21 +34,28 @@ def hearer_of(scheme: str) -> Hearer:
     return _HEARERS.get(scheme, "other")
 
 
-def never_resent(event: Event) -> bool:
-    """Whether this must not be sent to a group."""
+def never_resent(event: Event, subclasses: frozenset[str] = NEVER_RESENT) -> bool:
+    """Whether this must not be sent to a group, ``subclasses`` being those of CUSTOM that must not."""
     name = event.name
     if name == "CUSTOM":
-        if event.subclass in NEVER_RESENT:
+        if event.subclass in subclasses:
             return True
     elif name == "LOG":
         return True
     return event.raw("Multicast") == b"yes"
 
 
-def loop_guard(hearer: Hearer, node: str) -> Callable[[list[Event]], list[Event]]:
-    """What takes a batch for ``hearer`` and gives back those events that cannot come round again."""
+def loop_guard(hearer: Hearer, node: str, *, gaps: bool = False) -> Callable[[list[Event]], list[Event]]:
+    """What takes a batch for ``hearer`` and gives back those events that cannot come round again.
+
+    Without ``gaps`` it keeps gap records, as in an archive that is replayed, from groups and switches too.
+    """
     if hearer == "group":
-        return lambda events: [event for event in events if not never_resent(event)]
-    if hearer == "switch" and node:
-        return lambda events: [event for event in events if event.sender != node]
+        subclasses = NEVER_RESENT if gaps else NEVER_RESENT | {GAP_SUBCLASS}
+        return lambda events: [event for event in events if not never_resent(event, subclasses)]
+    if hearer == "switch":
+        own = node or None
+        return lambda events: [
+            event for event in events if (own is None or event.sender != own) and (gaps or not is_gap(event))
+        ]
     return lambda events: events

@@ -56,7 +56,7 @@ class Outlet:
         self._node = node
         self._patient = patient
         self._tell = tell
-        self._guard = loop_guard(sink.heard_by, node)
+        self._guard = loop_guard(sink.heard_by, node, gaps=sink.tells_gaps)
         self._opened = False
         self._sending = False
         self._halting = False
@@ -86,7 +86,7 @@ class Outlet:
         """Go on with other settings of the same endpoint."""
         self.sink = sink
         self.queue.resize(sink.limit, sink.overflow)
-        self._guard = loop_guard(sink.heard_by, self._node)
+        self._guard = loop_guard(sink.heard_by, self._node, gaps=sink.tells_gaps)
 
     def succeed(self, other: Outlet) -> None:
         """Take over the queue of one that has halted, with all that is in it, and its counts."""
