@@ -360,6 +360,27 @@ def test_what_failed_for_good_is_tried_again_by_a_reload(tmp_path: Path) -> None
     assert [entry["event"] for entry in logs] == ["sink_failed"]
 
 
+def test_a_group_that_failed_is_made_anew_for_other_events_too() -> None:
+    async def act() -> None:
+        url = f"multicast://{GROUP}:{free_port()}?interface=lo"
+
+        def plan(bindings: str) -> list[Route]:
+            return [Route(Source(url, name="group"), [Sink("memory:out", name="out")], bindings=bindings)]
+
+        async with running(Node(plan("TRAP"), patient=True)) as node:
+            await until(lambda: node.states()["sources"]["group"].status == "up")
+            failed = node.feeds["group"]
+            failed._fail(EndpointDenied("taken away"))
+            await node.reload(plan("MESSAGE"))
+            assert node.feeds["group"] is not failed
+            assert node.states()["sources"]["group"].status == "up"
+            assert failed.endpoint.closed
+
+    with capture_logs() as logs:
+        asyncio.run(act())
+    assert [entry["event"] for entry in logs] == ["source_failed"]
+
+
 def test_a_node_that_does_not_run_yet_takes_the_plan_for_later() -> None:
     async def act() -> None:
         node = Node(patient=True)

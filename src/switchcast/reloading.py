@@ -94,7 +94,7 @@ def make_parts(node: Host, plan: Plan, before: Parts | None = None) -> Parts:
     for name, source in plan.sources.items():
         feed, matcher = before.feeds.get(name), matcher_of(node, plan, source)
         if feed is not None and feed.must_be_made_anew_for(matcher):
-            del holdings[feed.hold.holding.key]
+            holdings.pop(feed.hold.holding.key, None)
         if feed is None or holdings.get(plan.key(source)) is not feed.hold.holding:
             feed = Feed(name, _hold(holdings, plan, source, matcher), matcher, patient=node.patient)
         parts.feeds[name] = feed
@@ -173,7 +173,7 @@ async def _go_over(node: Host, plan: Plan, before: Parts, after: Parts, echoes: 
         old = before.feeds.get(name)
         if old is feed:
             await feed.ask(matcher_of(node, plan, plan.sources[name]))
-            lead(node, plan, after, feed)
+            lead(node, plan, after, feed, *(window for window in feed.windows if window is not node.seen))
         elif old is None:
             lead(node, plan, after, feed)
             node.start(feed)
