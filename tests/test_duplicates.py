@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parts import CORES, fired
 
-from switchcast import Event
-from switchcast.duplicates import PROVEN_EVENTS, Duplicates
+from switchcast import Event, StockFrames
+from switchcast.line.duplicates import PROVEN_EVENTS, Duplicates
 
 PAIRS = st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), max_size=20), max_size=12)
 
@@ -44,6 +44,16 @@ def test_a_window_stays_within_its_bound() -> None:
     duplicates.take([fired(0, sequence) for sequence in range(10_000)])
     (run,) = duplicates._proven.values()
     assert len(run.last) + len(run.before) <= 32
+
+
+def test_two_events_of_one_number_and_different_names_both_pass(plain_datagrams: list[tuple[int, bytes]]) -> None:
+    """As mod_sofia's incoming MESSAGE, which it fires twice; of the recording nothing at all is a duplicate."""
+    frames = StockFrames()
+    events = [frames.open(datagram) for _, datagram in plain_datagrams]
+    numbers = [(event.core_uuid, event.sequence) for event in events]
+    assert len(set(numbers)) < len(numbers)
+    assert Duplicates().take(events) == events
+    assert Duplicates().take([*events[:100], *events[:100]]) == events[:100]
 
 
 def test_what_cannot_be_told_from_another_passes() -> None:

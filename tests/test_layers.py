@@ -5,15 +5,16 @@
     app                                        puts the parts together
     views  rules  guard  archive               features: never one another
     node                                       listening
-    reloading                                  from one plan to the next
-    sources, above sinks                       what runs on either side of the queues
-    plan  holding                              what is to run, and endpoints in use
+    line: reloading                            from one plan to the next
+          sources, above sinks                 what runs on either side of the queues
+          plan  holding                        what is to run, and endpoints in use
     bus
     endpoints  reliable
     simulation
     wire
     settings                                   what tables of settings are made of
-    addresses  duplicates  gaps  loops  state  what the line checks and tells; pure, but for the time of day
+    line: addresses  duplicates  gaps  loops   what the line checks and tells; pure, but for the time of day
+          state
     errors  _native                            nothing of ours below these
 """
 
@@ -38,6 +39,7 @@ LINE = BASE | CHECKS | RUNNING | {"wire", "endpoints", "reliable", "bus", "node"
 MAY_IMPORT = {
     "errors": set(),
     "_native": set(),
+    "line": set(),
     "settings": set(),
     "wire": BASE,
     "simulation": BASE | {"wire"},
@@ -81,8 +83,9 @@ def python_files() -> list[Path]:
 
 
 def part_of(module: str) -> str:
-    """``switchcast.endpoints.file`` is of the part ``endpoints``."""
-    return module.removeprefix("switchcast").removeprefix(".").partition(".")[0]
+    """``switchcast.endpoints.file`` is of the part ``endpoints``; in ``line`` every file is a part of its own."""
+    first, _, rest = module.removeprefix("switchcast").removeprefix(".").partition(".")
+    return rest.partition(".")[0] if first == "line" and rest else first
 
 
 def module_of(path: Path) -> str:

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from switchcast import Event
 from switchcast.endpoints import make_endpoint
 from switchcast.errors import EndpointDenied, EndpointUnavailable, MissingExtra, RejectedDatagram, UrlError
+from switchcast.line.state import CONNECTING_AGAIN, LAST_PAUSE, for_good, pauses
 from switchcast.node import Node, Route, Sink, Source
-from switchcast.state import CONNECTING_AGAIN, LAST_PAUSE, for_good, pauses
 from switchcast.testing import simulated_switch
 
 

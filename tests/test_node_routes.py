@@ -10,13 +10,13 @@ from sockets import until
 from structlog.testing import capture_logs
 
 from switchcast import Event, Matcher
-from switchcast.addresses import Allowed
 from switchcast.endpoints import Endpoint, EndpointUrl
 from switchcast.endpoints.memory import MemoryEndpoint
 from switchcast.errors import UsageError
-from switchcast.gaps import LossWatch, is_gap
+from switchcast.line.addresses import Allowed
+from switchcast.line.gaps import LossWatch, is_gap
+from switchcast.line.plan import union_of
 from switchcast.node import Node, Route, Sink, Source
-from switchcast.plan import union_of
 
 
 def test_a_source_and_a_sink_that_routes_share_are_opened_once_and_closed_once() -> None:

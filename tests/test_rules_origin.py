@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from switchcast import Event
-from switchcast.gaps import Gap
+from switchcast.line.gaps import Gap
 from switchcast.rules.engine import Engine
 from switchcast.rules.origin import HOPS, MAX_HOPS, ORIGIN, hops_of, origin_headers
 from switchcast.rules.settings import RuleSettings

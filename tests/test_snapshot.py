@@ -12,9 +12,9 @@ from switchcast.app.metrics import Exposition
 from switchcast.app.snapshot import Snapshot, make_snapshot
 from switchcast.endpoints.memory import MemoryEndpoint
 from switchcast.endpoints.url import EndpointUrl
+from switchcast.line.plan import Route, Sink, Source
+from switchcast.line.state import State
 from switchcast.node import Node
-from switchcast.plan import Route, Sink, Source
-from switchcast.state import State
 
 
 def of(node: Node) -> Snapshot:

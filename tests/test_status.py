@@ -21,7 +21,7 @@ from sockets import PATIENCE
 
 from switchcast.app.cli.status_view import find_problems
 from switchcast.app.status import RECENT_SECONDS, History, NodeRow, Status, Warned, make_status
-from switchcast.state import State
+from switchcast.line.state import State
 from switchcast.views.peers import PeerRow
 
 WALL = time.time()

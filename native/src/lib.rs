@@ -8,6 +8,7 @@ pub mod event;
 pub mod frame;
 pub mod limits;
 pub mod lines;
+pub mod loops;
 pub mod matching;
 pub mod policy;
 pub mod reject;

@@ -24,6 +24,7 @@ __all__ = [
     "Sender",
     "StockFrames",
     "__version__",
+    "resendable",
     "stock_misreads",
 ]
 
@@ -188,6 +189,10 @@ class StockFrames:
     def frame(self, event: Event, /, *, salt: str | None = None) -> bytes:
         """The datagram that the module would send for this event. Under a key, ``salt`` is the UUID in front (36
         characters); a fresh random one by default."""
+
+def resendable(events: Sequence[Event], subclasses: Sequence[str], /) -> list[Event]:
+    """Those of ``events`` that may be sent to a group: neither LOG, nor CUSTOM with one of ``subclasses``, nor marked
+    as having come from a group (``Multicast: yes``)."""
 
 def stock_misreads(event: Event, /) -> list[str]:
     """What a stock receiver would read wrong in this event, one sentence each; empty when it reads it right."""

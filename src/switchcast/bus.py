@@ -20,7 +20,7 @@ it is settled, so that one that was never dealt with is reported, not forgotten.
 =============  ==========================================================================
 
 A subscriber that asks for it is told in the stream: when its queue dropped events, the next batch that it takes begins
-with a gap record (``switchcast.gaps``), which counts as offered and delivered like any other event.
+with a gap record (``switchcast.line.gaps``), which counts as offered and delivered like any other event.
 
 Nothing here knows endpoints, and nothing is safe to share between event loops.
 """
@@ -33,7 +33,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal, get_args
 
 from switchcast._native import Event, Matcher
-from switchcast.gaps import Gap
+from switchcast.line.gaps import Gap
 
 __all__ = ["DROP_REASONS", "OVERFLOWS", "QUEUE_EVENTS", "Bus", "Overflow", "Subscription", "deliver"]
 

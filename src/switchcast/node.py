@@ -7,14 +7,14 @@
               addresses              ├─> ...                           └─> queue ─> ...
                                      └─> taps
 
-``Node._carry`` is that line, for a batch at a time; what stands in front of it is in ``sources.py``, what comes behind
-it in ``sinks.py``. Between the two stand queues, one for each sink, so that a sink which is slow, hanging or dead loses
-only its own events, and holds nobody up unless its queue was told to ``block``.
+``Node._carry`` is that line, for a batch at a time; what stands in front of it is in ``line/sources.py``, what comes
+behind it in ``line/sinks.py``. Between the two stand queues, one for each sink, so that a sink which is slow, hanging
+or dead loses only its own events, and holds nobody up unless its queue was told to ``block``.
 
-A node is given a plan (``plan.py``) and can be given another while it runs (``reloading.py``). Whoever wants to look
-on, as rules and peers do, taps it: a tap sees what every source gave, after the checks of address and duplicates and
-before any route, but not once more what this node sent to a group and heard back. Where events are lost, a counter says
-how many and why, and a gap record says so in the stream.
+A node is given a plan (``line/plan.py``) and can be given another while it runs (``line/reloading.py``). Whoever wants
+to look on, as rules and peers do, taps it: a tap sees what every source gave, after the checks of address and
+duplicates and before any route, but not once more what this node sent to a group and heard back. Where events are lost,
+a counter says how many and why, and a gap record says so in the stream.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ import structlog
 
 from switchcast._native import Event
 from switchcast.bus import QUEUE_EVENTS, Bus, Overflow, Subscription, deliver
-from switchcast.duplicates import Duplicates
 from switchcast.errors import SwitchcastError, UsageError
-from switchcast.plan import Plan, Policy, Route, Sink, Source, matcher_for, unchanged
-from switchcast.reloading import Parts, lead, make_parts, replace_parts
-from switchcast.sinks import Outlet
-from switchcast.sources import Feed, Lane
-from switchcast.state import State, note_connection
+from switchcast.line.duplicates import Duplicates
+from switchcast.line.plan import Plan, Policy, Route, Sink, Source, matcher_for, unchanged
+from switchcast.line.reloading import Parts, lead, make_parts, replace_parts
+from switchcast.line.sinks import Outlet
+from switchcast.line.sources import Feed, Lane
+from switchcast.line.state import State, note_connection
 
 __all__ = ["Node", "Plan", "Policy", "Route", "Sink", "Source", "unchanged"]
 

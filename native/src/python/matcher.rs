@@ -1,6 +1,7 @@
 //! `switchcast.Matcher`.
 
 use super::event::PyEvent;
+use crate::loops::never_resent;
 use crate::matching::{Bindings, Condition, Matcher};
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -58,4 +59,11 @@ impl PyMatcher {
         let condition = self.0.condition().map(|condition| format!(" where {}", condition.text())).unwrap_or_default();
         format!("<Matcher {}{condition}>", self.0.bindings())
     }
+}
+
+#[pyfunction]
+#[pyo3(signature = (events, subclasses, /))]
+pub fn resendable<'py>(events: Vec<Bound<'py, PyEvent>>, subclasses: Vec<String>) -> Vec<Bound<'py, PyEvent>> {
+    let subclasses: Vec<Vec<u8>> = subclasses.into_iter().map(String::into_bytes).collect();
+    events.into_iter().filter(|event| !never_resent(&event.get().0, &subclasses)).collect()
 }

@@ -38,5 +38,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<capture::PyCaptureReader>()?;
     module.add_class::<capture::PyCaptureWriter>()?;
     module.add_function(wrap_pyfunction!(frames::stock_misreads, module)?)?;
+    module.add_function(wrap_pyfunction!(matcher::resendable, module)?)?;
     Ok(())
 }

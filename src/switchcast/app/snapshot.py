@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from switchcast.state import State
+from switchcast.line.state import State
 
 __all__ = ["EndpointState", "Part", "Phase", "Snapshot", "make_snapshot"]
 

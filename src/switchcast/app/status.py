@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypedDict
 
-from switchcast.state import State
+from switchcast.line.state import State
 from switchcast.views.peers import PeerRow
 
 __all__ = [

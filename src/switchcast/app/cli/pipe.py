@@ -14,7 +14,6 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Column
 from rich.text import Text
 
-from switchcast import plan
 from switchcast._native import Event
 from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds
@@ -23,8 +22,9 @@ from switchcast.app.cli.running import BROKEN_PIPE, close_quietly, run, run_unti
 from switchcast.bus import OVERFLOWS, Overflow
 from switchcast.endpoints import Endpoint, make_endpoint
 from switchcast.errors import UsageError
+from switchcast.line.plan import Source as RouteSource
+from switchcast.line.sinks import Outlet
 from switchcast.node import Node, Policy, Route, Sink, unchanged
-from switchcast.sinks import Outlet
 
 __all__ = ["FirstEvents", "pipe"]
 
@@ -95,7 +95,7 @@ class _Pipe:
     def __init__(self, source: Endpoint, sinks: list[Sink], count: int | None) -> None:
         self._source = source
         policy: Policy = unchanged if count is None else FirstEvents(count, self._enough)
-        self._node = Node([Route(plan.Source(source), sinks, policy=policy)])
+        self._node = Node([Route(RouteSource(source), sinks, policy=policy)])
         self._began = time.monotonic()
         self._console = error_console()
 

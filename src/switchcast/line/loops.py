@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal
 
-from switchcast._native import Event
-from switchcast.gaps import GAP_SUBCLASS, is_gap
+from switchcast._native import Event, resendable
+from switchcast.line.gaps import GAP_SUBCLASS, is_gap
 
-__all__ = ["NEVER_RESENT", "Hearer", "hearer_of", "loop_guard", "never_resent"]
+__all__ = ["NEVER_RESENT", "Hearer", "hearer_of", "loop_guard"]
 
 Hearer = Literal["group", "switch", "other"]
 """Who hears what a sink sends: other nodes, a switch, or nobody who would send it back."""
@@ -34,25 +34,14 @@ def hearer_of(scheme: str) -> Hearer:
     return _HEARERS.get(scheme, "other")
 
 
-def never_resent(event: Event, subclasses: frozenset[str] = NEVER_RESENT) -> bool:
-    """Whether this must not be sent to a group, ``subclasses`` being those of CUSTOM that must not."""
-    name = event.name
-    if name == "CUSTOM":
-        if event.subclass in subclasses:
-            return True
-    elif name == "LOG":
-        return True
-    return event.raw("Multicast") == b"yes"
-
-
 def loop_guard(hearer: Hearer, node: str, *, gaps: bool = False) -> Callable[[list[Event]], list[Event]]:
     """What takes a batch for ``hearer`` and gives back those events that cannot come round again.
 
     Without ``gaps`` it keeps gap records, as in an archive that is replayed, from groups and switches too.
     """
     if hearer == "group":
-        subclasses = NEVER_RESENT if gaps else NEVER_RESENT | {GAP_SUBCLASS}
-        return lambda events: [event for event in events if not never_resent(event, subclasses)]
+        subclasses = sorted(NEVER_RESENT if gaps else NEVER_RESENT | {GAP_SUBCLASS})
+        return lambda events: resendable(events, subclasses)
     if hearer == "switch":
         own = node or None
         return lambda events: [

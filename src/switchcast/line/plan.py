@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from switchcast._native import Event, Matcher
-from switchcast.addresses import Allowed
 from switchcast.bus import QUEUE_EVENTS, Overflow
 from switchcast.endpoints import Endpoint, EndpointUrl, Role, make_endpoint
 from switchcast.errors import BindingError, UsageError
-from switchcast.loops import Hearer, hearer_of
+from switchcast.line.addresses import Allowed
+from switchcast.line.loops import Hearer, hearer_of
 
 __all__ = ["Plan", "Policy", "Route", "Sink", "Source", "matcher_for", "unchanged", "union_of"]
 

@@ -1,7 +1,8 @@
 """Dropping what has come before, where several paths carry the same traffic.
 
 Core-UUID names one run of one FreeSWITCH and Event-Sequence counts that run's events, so the pair names an event in the
-world. An event without the pair cannot be told from another and passes.
+world, or nearly: mod_sofia fires an incoming MESSAGE without a name first and then with it, under one number (two such
+are in the recording). So the name counts as well. An event without the pair cannot be told from another and passes.
 
 What is remembered is bounded in both directions. For each Core-UUID the last ``WINDOW`` sequence numbers, and up to as
 many again, are known by what came and not by what is highest: a forged number far ahead makes nothing real look old.
@@ -59,13 +60,13 @@ class Duplicates:
         run = self._proven.get(core)
         if run is not None:
             self._proven.move_to_end(core)
-            return run.note(sequence, self._window)
+            return run.note((sequence, event.name), self._window)
         run = self._new.get(core)
         if run is None:
             run = self._admit(core, (event.source or "").rpartition(":")[0])
         else:
             self._new.move_to_end(core)
-        fresh = run.note(sequence, self._window)
+        fresh = run.note((sequence, event.name), self._window)
         if run.events >= PROVEN_EVENTS:
             self._proven[core] = self._new.pop(core)
         return fresh
@@ -97,15 +98,15 @@ class _Run:
     def __init__(self, address: str) -> None:
         self.address = address
         self.events = 0
-        self.last: set[int] = set()
-        self.before: set[int] = set()
+        self.last: set[tuple[int, str]] = set()
+        self.before: set[tuple[int, str]] = set()
 
-    def note(self, sequence: int, window: int) -> bool:
-        """Whether ``sequence`` is new."""
-        if sequence in self.last or sequence in self.before:
+    def note(self, number: tuple[int, str], window: int) -> bool:
+        """Whether this sequence number and name are new."""
+        if number in self.last or number in self.before:
             return False
         self.events += 1
-        self.last.add(sequence)
+        self.last.add(number)
         if len(self.last) >= window:
             self.before, self.last = self.last, set()
         return True

@@ -21,14 +21,14 @@ import structlog
 from switchcast._native import TRAILER, Event
 from switchcast.bus import Subscription
 from switchcast.errors import EventTooLarge, SwitchcastError
-from switchcast.gaps import Gap
-from switchcast.loops import loop_guard
-from switchcast.plan import Sink
-from switchcast.state import State, broken_pipe, for_good, pauses
+from switchcast.line.gaps import Gap
+from switchcast.line.loops import loop_guard
+from switchcast.line.plan import Sink
+from switchcast.line.state import State, broken_pipe, for_good, pauses
 
 if TYPE_CHECKING:
     from switchcast.endpoints import Endpoint
-    from switchcast.holding import Hold
+    from switchcast.line.holding import Hold
 
 __all__ = ["Outlet"]
 

@@ -22,18 +22,18 @@ from typing import TYPE_CHECKING, Final, cast
 import structlog
 
 from switchcast._native import Event, Matcher
-from switchcast.addresses import Allowed
-from switchcast.duplicates import Duplicates
 from switchcast.endpoints import Endpoint
 from switchcast.endpoints.esl import EslEndpoint
 from switchcast.errors import SwitchcastError
-from switchcast.gaps import LossWatch
-from switchcast.plan import Route
-from switchcast.state import State, Status, for_good, pauses
+from switchcast.line.addresses import Allowed
+from switchcast.line.duplicates import Duplicates
+from switchcast.line.gaps import LossWatch
+from switchcast.line.plan import Route
+from switchcast.line.state import State, Status, for_good, pauses
 
 if TYPE_CHECKING:
-    from switchcast.holding import Hold
-    from switchcast.sinks import Outlet
+    from switchcast.line.holding import Hold
+    from switchcast.line.sinks import Outlet
 
 __all__ = ["Feed", "Lane"]
 

@@ -19,13 +19,13 @@ from typing import Final, Protocol
 
 from switchcast._native import Event, Matcher
 from switchcast.bus import Bus
-from switchcast.duplicates import Duplicates
 from switchcast.endpoints import Endpoint
-from switchcast.holding import Hold, Holding
-from switchcast.plan import Plan, Sink, Source, union_of
-from switchcast.sinks import Outlet
-from switchcast.sources import Feed, Lane
-from switchcast.state import for_good
+from switchcast.line.duplicates import Duplicates
+from switchcast.line.holding import Hold, Holding
+from switchcast.line.plan import Plan, Sink, Source, union_of
+from switchcast.line.sinks import Outlet
+from switchcast.line.sources import Feed, Lane
+from switchcast.line.state import for_good
 
 __all__ = ["Host", "Parts", "lead", "make_parts", "replace_parts"]
 
