@@ -145,7 +145,7 @@ def test_stopping_does_not_wait_for_what_never_comes() -> None:
 
     async def act() -> None:
         routes = [Route(Source(Deaf(name="deaf")), [Sink(Hanging("hanging"))])]
-        async with running(Node(routes, patient=True, drain=0.05)) as node:
+        async with running(Node(routes, patient=True, drain=200.0)) as node:
             assert node.states()["sources"]["memory:deaf"].status == "starting"
             assert node.states()["sinks"]["memory:hanging"].status == "starting"
 

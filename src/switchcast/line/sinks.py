@@ -127,9 +127,12 @@ class Outlet:
             await asyncio.wait([self.task])
 
     async def finish(self, limit: float) -> None:
-        """Take nothing more in, send what is queued within ``limit`` seconds, drop the rest, and let go."""
+        """Take nothing more in, send what is queued within ``limit`` seconds, drop the rest, and let go.
+
+        One that never came up, and has nothing to send, is not waited for.
+        """
         self.queue.end()
-        if self.task is not None and not self.task.done():
+        if self.task is not None and not self.task.done() and (self._opened or self.queue.queued):
             await asyncio.wait([self.task], timeout=limit)
         self.abandon()
         await self.halt(0.0)
