@@ -67,7 +67,7 @@ class _Selector(selectors.EpollSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         # In whole milliseconds, rounded up, or the loop would spin until a timer is due.
         wait = -1.0 if timeout is None else math.ceil(max(timeout, 0) * 1e3) * 1e-3
-        ready = self._first.poll(wait)
+        ready = self._first.poll(wait, len(self._wake_ups) + 1)
         usual = False
         for fd, _ in ready:
             wake = self._wake_ups.get(fd)
