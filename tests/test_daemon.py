@@ -22,7 +22,7 @@ from switches import serve
 
 from switchcast import Event
 from switchcast._native import Sender
-from switchcast.errors import ConfigurationError
+from switchcast.errors import ConfigurationError, EndpointUnavailable
 
 
 def numbered(first: int, count: int) -> list[Event]:
@@ -202,6 +202,21 @@ def test_sighup_reloads_and_what_cannot_change_is_refused(tmp_path: Path) -> Non
         (problem,) = node.ask("status")["problems"]
         assert "node.name" in problem
         assert "restart" in problem
+
+
+def test_a_reload_that_cannot_serve_its_figures_leaves_the_old_ones(tmp_path: Path) -> None:
+    metrics = free_port()
+    with contextlib.closing(kept_port()) as kept:
+        kept.listen()
+        taken = kept.getsockname()[1]
+        file = recorder(tmp_path, free_port(), f'[metrics]\nlisten = "127.0.0.1:{metrics}"')
+        text = file.read_text(encoding="utf-8")
+        with running(tmp_path) as node:
+            file.write_text(text.replace(f":{metrics}", f":{taken}"), encoding="utf-8")
+            with pytest.raises(EndpointUnavailable, match=r"metrics\.listen"):
+                node.ask("reload")
+            with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics") as answer:
+                assert 'switchcast_reloads_total{outcome="refused"} 1.0' in answer.read().decode()
 
 
 # Rules

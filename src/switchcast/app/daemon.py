@@ -27,7 +27,7 @@ from switchcast.app.assembly import Assembly
 from switchcast.app.automation import Automation
 from switchcast.app.config import Configuration
 from switchcast.app.control import ControlServer
-from switchcast.app.health import HealthServer, serving
+from switchcast.app.health import serving
 from switchcast.app.presence import Presence
 from switchcast.app.report import Report
 from switchcast.app.systemd import Notifier
@@ -173,11 +173,11 @@ class Daemon:
                 raise ConfigurationError(f"{configuration.path}: {what} was {old!r}; restart the node to change it")
         rules = self._automation.prepare(configuration)
         assembly = Assembly(configuration, self._assembly)
-        await self._change_metrics(configuration)
+        await self._change_metrics(before, configuration)
         try:
             await self.node.reload(assembly.routes, sinks=assembly.sinks)
         except (SwitchcastError, OSError):
-            await self._change_metrics(before)
+            await self._change_metrics(configuration, before)
             raise
         self._configuration, self._assembly = configuration, assembly
         self.node.drain = configuration.node.drain
@@ -200,30 +200,28 @@ class Daemon:
         self.report.policies = self._assembly.policies
         self.report.configured_at = time.time()
 
-    async def _change_metrics(self, configuration: Configuration) -> None:
-        if configuration.metrics != self._configuration.metrics or (self._metrics is None) != (
-            configuration.metrics is None
-        ):
-            await self._end_metrics()
-            await self._serve_metrics(configuration)
+    async def _change_metrics(self, before: Configuration, after: Configuration) -> None:
+        """Serve as ``after`` says; where that cannot be, as before."""
+        if after.metrics == before.metrics:
+            return
+        await self._end_metrics()
+        try:
+            await self._serve_metrics(after)
+        except (SwitchcastError, OSError):
+            await self._serve_metrics(before)
+            raise
 
-    async def _serve_metrics(self, configuration: Configuration) -> HealthServer | None:
+    async def _serve_metrics(self, configuration: Configuration) -> None:
         if configuration.metrics is None:
-            return None
+            return
         from switchcast.app.metrics import Exposition
 
-        stack = contextlib.AsyncExitStack()
+        settings, stack = configuration.metrics, contextlib.AsyncExitStack()
         server = await stack.enter_async_context(
-            serving(
-                configuration.metrics.listen,
-                self.report.snapshot,
-                Exposition,
-                allow_remote=configuration.metrics.allow_remote,
-            )
+            serving(settings.listen, self.report.snapshot, Exposition, allow_remote=settings.allow_remote)
         )
         self._metrics = stack
         log.info("metrics", address=server.address, port=server.port)
-        return server
 
     async def _end_metrics(self) -> None:
         stack, self._metrics = self._metrics, None
