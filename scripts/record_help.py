@@ -1,4 +1,4 @@
-"""Write the command line's help texts into ``docs/cli.md``, where a test compares them with the program's own.
+"""Write the command line's help texts into the documentation, where a test compares them with the program's own.
 
 To be run after a change of the command line: ``.venv/bin/python scripts/record_help.py``.
 """
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
+PAGES = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```console\n\$ (switchcast [a-z ]*--help)\n.*?^```$", re.MULTILINE | re.DOTALL)
 WIDTH = "100"
 """Columns: what ``tests/test_docs.py`` runs commands with."""
@@ -26,4 +26,5 @@ def recorded(block: re.Match[str]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(BLOCK.sub(recorded, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in sorted(PAGES.glob("*.md")):
+        page.write_text(BLOCK.sub(recorded, page.read_text(encoding="utf-8")), encoding="utf-8")

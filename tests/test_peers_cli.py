@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import subprocess
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from answering import SWITCHCAST, answering, environment, switchcast
+from namespaces import two_hosts
 from ports import free_port
 from recordings import DATA
 from sockets import PATIENCE
 
 import switchcast as library
 from switchcast import Event
+from switchcast._native import Sender
 from switchcast.app.status import PeersReply, peers_reply
 from switchcast.views.peers import Peers
 
@@ -111,18 +114,40 @@ def test_a_name_cannot_reach_the_terminal(socket: Path) -> None:
         assert not re.search("^Peer real UP", shown.stdout, re.MULTILINE)
 
 
-def test_no_node(socket: Path) -> None:
-    shown = switchcast("peers", socket=socket)
-    assert (shown.returncode, shown.stdout) == (69, "")
-    assert f"no node runs here: nothing listens at {socket}; " in shown.stderr
-    assert shown.stderr.endswith("give a source: switchcast peers multicast://225.1.1.1:4242\n")
-    assert shown.stderr.count("\n") == 1
+def test_no_node_so_it_listens_itself(socket: Path) -> None:
+    """To the group of FreeSWITCH's sample configuration, in a host of the test's own, where another sends."""
+    with two_hosts() as (a, b):
+        for host in (a, b):
+            host.run("ip", "route", "add", "224.0.0.0/4", "dev", host.interface)
+        listening = subprocess.Popen(
+            ["ip", "netns", "exec", a.name, SWITCHCAST, "peers", "--for", "2s"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(socket),
+        )
+        with listening, b.entered(), contextlib.closing(Sender(["225.1.1.1"], 4242, interface=b.interface)) as sender:
+            while listening.poll() is None:
+                sender.send([heartbeat("fs1", "ignored")])
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    listening.wait(0.05)
+            said, complaint = listening.communicate(timeout=PATIENCE)
+    assert listening.returncode == 0
+    assert re.search(rf"^fs1 +up .* {re.escape(b.ipv4)}", said, re.MULTILINE)
+    assert f"no node runs here: nothing listens at {socket}; " in complaint
+    assert complaint.endswith("; listening to multicast://225.1.1.1:4242 meanwhile\n")
+    assert complaint.count("\n") == 1
+
+
+def test_a_node_needs_no_time_to_listen(socket: Path) -> None:
+    shown = asked(socket, peers_reply([], {}), "--for", "5s")
+    assert shown.returncode == 2
+    assert "one does; leave it out" in shown.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--for", "5s"], "--for is how long to listen to a SOURCE, and none is given"),
         (["--stock", "--json"], "--stock and --json are two ways"),
         (["udp://127.0.0.1", "--for", "soon"], "--for 'soon' is no length of time"),
         (["carrier-pigeon://x"], "carrier-pigeon"),

@@ -13,6 +13,7 @@
     ├── EventTooLarge                1   an event that no datagram can carry
     ├── EndpointError                1   an endpoint that cannot do its work
     │   ├── EndpointUnavailable     69   nobody there, address in use, no such file, no route
+    │   │   └── NoNode                   nothing listens at the control socket
     │   ├── EndpointDenied          77   permission or authentication refused
     │   └── EndpointClosed           1   used after it was closed
     └── MissingExtra                69   an optional dependency that is not installed
@@ -36,6 +37,7 @@ __all__ = [
     "EventTooLarge",
     "KeyTextError",
     "MissingExtra",
+    "NoNode",
     "RejectedDatagram",
     "SwitchcastError",
     "UrlError",
@@ -121,6 +123,10 @@ class EndpointUnavailable(EndpointError):
     """Nobody answers there, the address is in use, the file does not exist, there is no route."""
 
     exit_code = 69
+
+
+class NoNode(EndpointUnavailable):
+    """No node runs here: nothing listens at its control socket."""
 
 
 class EndpointDenied(EndpointError):

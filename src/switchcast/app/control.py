@@ -38,6 +38,7 @@ from switchcast.errors import (
     ConfigurationError,
     EndpointDenied,
     EndpointUnavailable,
+    NoNode,
     SwitchcastError,
     UsageError,
 )
@@ -170,7 +171,7 @@ class ControlServer:
 def ask(path: str | os.PathLike[str], request: Mapping[str, object], timeout: float = 10.0) -> Any:
     """What the node at ``path`` answers to ``request`` (``{"ask": "status"}``), as plain values.
 
-    Blocks for at most ``timeout`` seconds. Raises ``EndpointUnavailable`` when no node runs, when it does not answer,
+    Blocks for at most ``timeout`` seconds. Raises ``NoNode``; ``EndpointUnavailable`` when it does not answer,
     or when it is an older one that does not know the verb; ``EndpointDenied``; and what the node's answer says.
     """
     _check_length(path)
@@ -187,7 +188,7 @@ def ask(path: str | os.PathLike[str], request: Mapping[str, object], timeout: fl
             f"{path}: a node is there, but it has not answered for {timeout:g} s; its log may tell why"
         ) from None
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-        raise EndpointUnavailable(
+        raise NoNode(
             f"no node runs here: nothing listens at {path}; start one with 'switchcast run', "
             "or give the path of its control socket with --socket"
         ) from None

@@ -26,13 +26,15 @@ from switchcast.app.cli.sections import Cell, Entry, section
 from switchcast.app.control import DEFAULT_SOCKET, ask
 from switchcast.app.status import Destination, PeersReply, peers_reply
 from switchcast.endpoints import Endpoint, make_endpoint
-from switchcast.errors import EndpointUnavailable, UsageError
+from switchcast.errors import NoNode, UsageError
 from switchcast.views.peers import BINDINGS, PeerRow, Peers
 
 __all__ = ["peer_entries", "peers", "peers_table", "stock_lines"]
 
 LISTEN_SECONDS: Final = 25.0
 """A little more than the 20 s between two heartbeats of stock."""
+STOCK_GROUP: Final = "multicast://225.1.1.1:4242"
+"""Where FreeSWITCH's sample configuration sends."""
 _REFRESH: Final = 0.5
 _RECORDED: Final = frozenset({"file", "-"})
 _STYLES: Final = {"up": "green", "returning": "yellow", "down": "bold red", "rival": "yellow"}
@@ -42,12 +44,14 @@ def peers(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="SOURCE", help="Listen here instead of asking the running node: multicast://, file:, ..."
+            metavar="SOURCE",
+            help="Listen here instead of asking the running node: multicast://, file:, ... "
+            "Without a node multicast://225.1.1.1:4242, as in FreeSWITCH's sample configuration.",
         ),
     ] = None,
     *,
     for_: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="How long to listen to SOURCE: 25s by default.")
+        str | None, typer.Option("--for", metavar="TIME", help="How long to listen: 25s by default.")
     ] = None,
     stock: Annotated[bool, typer.Option("--stock", help="The lines of FreeSWITCH's own multicast_peers.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
@@ -55,27 +59,27 @@ def peers(
 ) -> None:
     """Show who is there: the other switches on the group.
 
-    Asks the running node, or listens to a source for a while.
+    Asks the running node. Where none runs, or with a SOURCE, it listens itself for a while.
 
     switchcast peers
     """
     if stock and json:
         raise UsageError("--stock and --json are two ways to print the same; give one")
     limit = seconds(for_)
-    if source is not None:
-        endpoint = make_endpoint(source, matcher=Matcher(BINDINGS), role="source")
-        run(_Listening(endpoint, stock=stock, json=json).run(limit))
-        return
-    if limit is not None:
-        raise UsageError("--for is how long to listen to a SOURCE, and none is given")
-    try:
-        reply: PeersReply = ask(socket, {"ask": "peers"})
-    except EndpointUnavailable as error:
-        raise EndpointUnavailable(
-            f"{error}; to listen without a node, give a source: switchcast peers multicast://225.1.1.1:4242"
-        ) from None
-    with to_a_reader():
-        _print(reply, stock=stock, json=json)
+    if source is None:
+        try:
+            reply: PeersReply = ask(socket, {"ask": "peers"})
+        except NoNode as error:
+            print(f"switchcast: {error}; listening to {STOCK_GROUP} meanwhile", file=sys.stderr)
+            source = STOCK_GROUP
+        else:
+            if limit is not None:
+                raise UsageError("--for is how long to listen where no node runs, and one does; leave it out")
+            with to_a_reader():
+                _print(reply, stock=stock, json=json)
+            return
+    endpoint = make_endpoint(source, matcher=Matcher(BINDINGS), role="source")
+    run(_Listening(endpoint, stock=stock, json=json).run(limit))
 
 
 def _print(reply: PeersReply, *, stock: bool, json: bool) -> None:
