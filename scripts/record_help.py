@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 PAGES = Path(__file__).parent.parent / "docs"
-BLOCK = re.compile(r"^```console\n\$ (switchcast [a-z ]*--help)\n.*?^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```console\n\$ (switchcast [a-z ]*--help)\n(?:(?!\$ ).*\n)*?```$", re.MULTILINE)
+"""One command and what it prints; a block with several is left as it is."""
 WIDTH = "100"
 """Columns: what ``tests/test_docs.py`` runs commands with."""
 
