@@ -13,6 +13,7 @@ use crate::encoding::{self, Escape};
 use crate::limits;
 use crate::lines::{self, Fault, Line};
 use crate::reject::Reject;
+use crate::trust::Trust;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -40,6 +41,8 @@ pub struct Event {
     pub source: Source,
     /// When it was received, in nanoseconds since 1970 UTC; 0 when it was not.
     pub received: u64,
+    /// What vouches for it.
+    pub trust: Trust,
 }
 
 impl PartialEq for Event {
@@ -100,7 +103,7 @@ impl Event {
         } else if body != text.len() {
             return Err(Reject::LengthMismatch);
         }
-        Ok(Event { text, lines, body: body as u32, source: Source::Unknown, received: 0 })
+        Ok(Event { text, lines, body: body as u32, source: Source::Unknown, received: 0, trust: Trust::Local })
     }
 
     /// Build an event from headers in order and a body.
@@ -137,6 +140,7 @@ impl Event {
             .map_err(|reason| BuildError(format!("this event cannot be sent: {}", reason.message())))?;
         event.source = self.source.clone();
         event.received = self.received;
+        event.trust = self.trust;
         Ok(event)
     }
 

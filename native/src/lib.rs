@@ -6,14 +6,18 @@ pub mod capture;
 pub mod encoding;
 pub mod event;
 pub mod frame;
+pub mod keys;
 pub mod limits;
 pub mod lines;
 pub mod loops;
 pub mod matching;
 pub mod policy;
 pub mod reject;
+pub mod reliable;
 pub mod render;
+pub mod sealed;
 pub mod socket;
+pub mod trust;
 
 #[cfg(feature = "python")]
 mod python;

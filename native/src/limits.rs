@@ -31,6 +31,9 @@ pub const DATAGRAM_IPV6_BYTES: usize = 65_527;
 /// Bytes of a pre-shared key that count: Blowfish has eighteen 32-bit subkeys.
 pub const PSK_BYTES: usize = 72;
 
+/// Group keys that are live at once. Each one is another that a thief can use, and rotation needs two or three.
+pub const LIVE_KEYS: usize = 4;
+
 /// Bytes of one bindings text. It may come from a URL that someone else wrote, and each word costs a comparison with
 /// every event name. All of the switch's names together have 1,230.
 pub const BINDINGS_BYTES: usize = 16_384;
@@ -82,7 +85,7 @@ pub const CAPTURE_FRAGMENT_BYTES: usize = 16 * 1024 * 1024;
 pub const CAPTURE_VLAN_TAGS: usize = 4;
 
 /// The limits by name, for documentation and for Python.
-pub const ALL: [(&str, usize); 23] = [
+pub const ALL: [(&str, usize); 24] = [
     ("event_bytes", EVENT_BYTES),
     ("headers", HEADERS),
     ("header_name_bytes", HEADER_NAME_BYTES),
@@ -91,6 +94,7 @@ pub const ALL: [(&str, usize); 23] = [
     ("datagram_ipv4_bytes", DATAGRAM_IPV4_BYTES),
     ("datagram_ipv6_bytes", DATAGRAM_IPV6_BYTES),
     ("psk_bytes", PSK_BYTES),
+    ("live_keys", LIVE_KEYS),
     ("bindings_bytes", BINDINGS_BYTES),
     ("binding_words", BINDING_WORDS),
     ("binding_word_bytes", BINDING_WORD_BYTES),

@@ -43,6 +43,19 @@ rejects! {
     BadContentLength => "bad_content_length", "Content-Length is not a number";
     LengthMismatch => "length_mismatch", "the body is not as long as Content-Length says";
     BadJson => "bad_json", "the text is not an event in JSON";
+    NotSealed => "not_sealed", "the datagram is no sealed frame, and only those are taken here";
+    FrameVersion => "frame_version", "the sealed frame has a version of the format that is not known here";
+    MalformedFrame => "malformed_frame", "the sealed frame, or what it says, is not in the right form";
+    UnknownKey => "unknown_key", "the frame or the MAC is under a key that is not live here";
+    /// Forged, damaged on the way, or under another key of the same id.
+    NotAuthentic => "not_authentic", "the frame or the MAC does not prove to be from a member of the group";
+    Replayed => "replayed", "the frame has been taken before, or is older than what is remembered";
+    Stale => "stale", "the stream could not be shown to be alive: it may be a recording";
+    Untraced => "untraced", "the datagram has no sequence or no MAC, and only those that have are taken here";
+    Flood => "flood", "too many datagrams that do not prove to be from a member came from that address, or in all";
+    BadPayload => "bad_payload", "what the sealed frame holds cannot be decompressed, or is too large";
+    BadSignature => "bad_signature", "no signature of a known signer covers the event";
+    OutOfReach => "out_of_reach", "the sequence is too far ahead of the others to be believed";
 }
 
 /// A count for each reason.

@@ -51,6 +51,7 @@ impl Draft {
             body: (self.text.len() - body.len()) as u32,
             source: event.source.clone(),
             received: event.received,
+            trust: event.trust,
         };
         self.clear();
         finished

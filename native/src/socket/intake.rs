@@ -4,6 +4,7 @@ use crate::event::{self, Event, Source};
 use crate::frame::{self, Psk};
 use crate::matching::Matcher;
 use crate::reject::{Reject, RejectCounts};
+use crate::trust::Trust;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ impl Intake {
                 }
                 event.source = source().map_or(Source::Unknown, Source::Datagram);
                 event.received = received;
+                event.trust = Trust::Stock;
                 Some(event)
             }
             Ok(None) => {

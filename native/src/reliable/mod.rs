@@ -1,0 +1,53 @@
+//! Nothing lost unreported between our own nodes: what is sent again, who asks for it, and when.
+//!
+//! Two sessions without sockets and without a clock: datagrams and the time go in, datagrams, events and gap records come
+//! out. A thread drives them on real sockets, a simulator of network and time drives the very same code in tests.
+//!
+//! ```text
+//! message.rs    what beacons, hellos, welcomes, requests and refusals say
+//! ```
+//!
+//! How the two sides talk; all of it is in sealed frames, in traced mode too, where only the events are stock datagrams:
+//!
+//! ```text
+//! sender                                                  receiver
+//!   Event, Event, Event ──────────── group ──────────────>  opened, ordered, delivered
+//!   Beacon: how far, how far back ── group ──────────────>  a lost tail is seen
+//!                                                           first frame of a stream that it does not know: kept aside
+//!   <───────────────────────────────────── Hello: challenge, from the receiver's own stream
+//!   Welcome: the challenge, a cookie ────────────────────>  the stream is alive: what was kept aside is delivered
+//!   <───────────────────────────────────── Request: cookie, every gap as a range
+//!   Event again, to it or to the group ──────────────────>  the gap is closed
+//!   Refusal: nothing below this sequence ────────────────>  a gap record, and on it goes
+//! ```
+
+pub mod message;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A moment, in nanoseconds of a monotonic clock with any origin.
+pub type Nanos = u64;
+/// A moment of the wall clock, in milliseconds since 1970 UTC.
+pub type WallMillis = u64;
+
+/// One millisecond.
+pub const MILLISECOND: Nanos = 1_000_000;
+/// One second.
+pub const SECOND: Nanos = 1_000_000_000;
+
+/// A datagram that a session wants sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    pub to: To,
+    pub bytes: Arc<[u8]>,
+}
+
+/// Where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum To {
+    /// To all destinations of the sender.
+    Group,
+    /// To one address, the one that a datagram came from.
+    Address(SocketAddr),
+}
