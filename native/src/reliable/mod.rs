@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! message.rs    what beacons, hellos, welcomes, requests and refusals say
+//! random.rs     where the random numbers come from
 //! ```
 //!
 //! How the two sides talk; all of it is in sealed frames, in traced mode too, where only the events are stock datagrams:
@@ -22,6 +23,7 @@
 //! ```
 
 pub mod message;
+pub mod random;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
