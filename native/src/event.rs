@@ -266,7 +266,7 @@ pub fn peek<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 /// Where the name of a header line ends: at its last `: `, for names may hold colons and values may not; at its last
 /// colon where a foreign sender leaves out the space.
-fn find_colon(line: &[u8]) -> Option<usize> {
+pub(crate) fn find_colon(line: &[u8]) -> Option<usize> {
     let mut last = None;
     for colon in memchr::memrchr_iter(b':', line) {
         if line.get(colon + 1) == Some(&b' ') {

@@ -17,6 +17,7 @@ pub mod reliable;
 pub mod render;
 pub mod sealed;
 pub mod socket;
+pub mod traced;
 pub mod trust;
 
 #[cfg(feature = "python")]

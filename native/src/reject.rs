@@ -51,6 +51,7 @@ rejects! {
     NotAuthentic => "not_authentic", "the frame or the MAC does not prove to be from a member of the group";
     Replayed => "replayed", "the frame has been taken before, or is older than what is remembered";
     Stale => "stale", "the stream could not be shown to be alive: it may be a recording";
+    MalformedStamp => "malformed_stamp", "the datagram's stream, sequence or MAC is not in the right form";
     Untraced => "untraced", "the datagram has no sequence or no MAC, and only those that have are taken here";
     Flood => "flood", "too many datagrams that do not prove to be from a member came from that address, or in all";
     BadPayload => "bad_payload", "what the sealed frame holds cannot be decompressed, or is too large";

@@ -1,0 +1,249 @@
+//! Traced datagrams: stock datagrams that say which stream they belong to, where in it, and that a member wrote them.
+//!
+//! ```text
+//! ...                                  the event's headers
+//! Multicast-Stream: 32 hex digits \n
+//! Multicast-Sequence: digits \n        from 1, without zeros in front
+//! Multicast-MAC: 8 hex digits - 32 \n  only with a key: its id, and 16 bytes of HMAC-SHA256 (RFC 2104)
+//! Multicast-Sender: name \n            where the event has it as its last header, as stock has
+//! Content-Length: N \n                 only with a body
+//! \n
+//! N bytes of body | trailer | NULs
+//! ```
+//!
+//! Hex digits are lower-case. Two or three lines in exactly this place and form are a stamp; headers of these names
+//! anywhere else are headers like others, so that nothing in an event can pass for its stamp. The MAC is over the whole
+//! text, stamp and body included, but for its own line.
+//!
+//! The place is behind all that the switch wrote, so a stock receiver finds every header and the body where it did
+//! before, and sees up to three headers more.
+
+use crate::event::{self, Event};
+use crate::keys::KEY;
+use crate::reject::Reject;
+use crate::sealed::header::{KeyId, StreamId};
+use memchr::{memchr_iter, memmem, memrchr};
+use ring::hmac;
+use std::hint::black_box;
+use std::ops::Range;
+
+/// Bytes of a MAC on the wire: HMAC-SHA256 cut in half, as RFC 2104 allows.
+pub const MAC: usize = 16;
+
+const STREAM: &[u8] = b"Multicast-Stream: ";
+const SEQUENCE: &[u8] = b"Multicast-Sequence: ";
+const PROOF: &[u8] = b"Multicast-MAC: ";
+const SENDER: &[u8] = b"Multicast-Sender: ";
+const FRAME: &[u8] = b"Content-Length: ";
+/// Bytes of the line with the MAC: the name, key id and MAC in hex, a hyphen between them, the line break.
+const PROOF_LINE: usize = PROOF.len() + 8 + 1 + 2 * MAC + 1;
+/// Bytes that a stamp adds at most: a sequence has up to 20 digits.
+pub const STAMP: usize = STREAM.len() + 32 + 1 + SEQUENCE.len() + 20 + 1 + PROOF_LINE;
+
+/// What a traced datagram says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub stream: StreamId,
+    /// Counts what the stream sent to the group, from 1.
+    pub sequence: u64,
+    /// The key's id, and the MAC; `None` where the sender has no key.
+    pub proof: Option<(KeyId, [u8; MAC])>,
+    /// Where the stamp's lines stand in the text.
+    pub lines: Range<usize>,
+}
+
+/// The stamp of a datagram's text, when there is one; nothing else is read. What begins as a stamp and is none is
+/// [`Reject::MalformedStamp`].
+pub fn read(text: &[u8]) -> Result<Option<Stamp>, Reject> {
+    let headers = headers_of(text).ok_or(Reject::NoEndOfHeaders)?;
+    stamp_at_end(&headers[..place_in(headers)])
+}
+
+/// The key of one stream's MACs.
+#[derive(Clone)]
+pub struct Mac(hmac::Key);
+
+impl Mac {
+    /// With the bytes that [`crate::keys::GroupKey::subkey`] gives for [`crate::keys::Purpose::Mac`].
+    pub fn new(subkey: &[u8; KEY]) -> Mac {
+        Mac(hmac::Key::new(hmac::HMAC_SHA256, subkey))
+    }
+
+    /// Whether the proof in `stamp`, which was read from this very `text`, is right: [`Reject::Untraced`] where there is
+    /// none. Takes the same time wherever a wrong one differs.
+    pub fn verify(&self, text: &[u8], stamp: &Stamp) -> Result<(), Reject> {
+        let Some((_, given)) = &stamp.proof else { return Err(Reject::Untraced) };
+        let Range { end, .. } = stamp.lines;
+        let right = self.of([&text[..end - PROOF_LINE], &text[end..]]);
+        let difference =
+            given.iter().zip(&right).fold(0, |difference, (one, other)| black_box(difference | one ^ other));
+        if difference == 0 { Ok(()) } else { Err(Reject::NotAuthentic) }
+    }
+
+    fn of(&self, parts: [&[u8]; 2]) -> [u8; MAC] {
+        let mut context = hmac::Context::with_key(&self.0);
+        parts.iter().for_each(|part| context.update(part));
+        *context.sign().as_ref().first_chunk().expect("SHA-256 has 32 bytes")
+    }
+}
+
+/// The text of `event` as a traced datagram carries it, with room behind it for [`crate::frame::TAIL`].
+///
+/// `sender` is the line that the module adds (`Multicast-Sender: name\n`), for an event that has none. A stamp that the
+/// event carries already, from wherever it came, is replaced.
+pub fn stamped(
+    event: &Event,
+    sender: &[u8],
+    stream: &StreamId,
+    sequence: u64,
+    proof: Option<(KeyId, &Mac)>,
+) -> Vec<u8> {
+    let lines = event.header_lines();
+    let place = if sender.is_empty() { place_of_sender(lines) } else { lines.len() };
+    let (mut before, behind) = lines.split_at(place);
+    while let Ok(Some(old)) = stamp_at_end(before) {
+        before = &before[..old.lines.start];
+    }
+    let mut text =
+        Vec::with_capacity(event.text().len() + sender.len() + STAMP + FRAME.len() + crate::frame::TAIL.len());
+    text.extend_from_slice(before);
+    text.extend_from_slice(STREAM);
+    push_hex(&mut text, stream);
+    text.extend_from_slice(b"\n");
+    text.extend_from_slice(SEQUENCE);
+    text.extend_from_slice(sequence.to_string().as_bytes());
+    text.push(b'\n');
+    let proof_place = text.len();
+    text.extend_from_slice(behind);
+    text.extend_from_slice(sender);
+    // A header called Content-Length that the old stamp stood behind would come to stand last, and be taken for a frame.
+    if text.len() == proof_place && event.body().is_empty() && ends_in_frame(before) && before.len() < place {
+        text.extend_from_slice(b"Content-Length: 0\n");
+    }
+    text.extend_from_slice(event.framed_body());
+    if let Some((key, mac)) = proof {
+        let tag = mac.of([&text[..proof_place], &text[proof_place..]]);
+        let mut line = Vec::with_capacity(PROOF_LINE);
+        line.extend_from_slice(PROOF);
+        push_hex(&mut line, &key);
+        line.push(b'-');
+        push_hex(&mut line, &tag);
+        line.push(b'\n');
+        text.splice(proof_place..proof_place, line);
+    }
+    text
+}
+
+/// The text without the lines of its stamp: what the sender was given to send.
+pub fn without_stamp(text: &[u8], stamp: &Stamp) -> Box<[u8]> {
+    [&text[..stamp.lines.start], &text[stamp.lines.end..]].concat().into()
+}
+
+/// The header lines, each with its line break, the frame of a body among them.
+fn headers_of(text: &[u8]) -> Option<&[u8]> {
+    if text.first() == Some(&b'\n') {
+        return Some(&[]);
+    }
+    memmem::find(text, b"\n\n").map(|end| &text[..=end])
+}
+
+/// Where in these header lines a stamp would end: in front of the sender's line and of the body's frame.
+fn place_in(headers: &[u8]) -> usize {
+    let unframed = if ends_in_frame(headers) { start_of_last(headers) } else { headers.len() };
+    place_of_sender(&headers[..unframed])
+}
+
+fn place_of_sender(lines: &[u8]) -> usize {
+    let last = start_of_last(lines);
+    if is_named(&lines[last..], SENDER) { last } else { lines.len() }
+}
+
+fn ends_in_frame(lines: &[u8]) -> bool {
+    is_named(&lines[start_of_last(lines)..], FRAME)
+}
+
+/// The stamp whose last line is the last of `lines`.
+fn stamp_at_end(lines: &[u8]) -> Result<Option<Stamp>, Reject> {
+    let end = lines.len();
+    let mut rest = lines;
+    let mut take = || {
+        let line;
+        (rest, line) = rest.split_at(start_of_last(rest));
+        line
+    };
+    let mut line = take();
+    if ![STREAM, SEQUENCE, PROOF].iter().any(|name| is_named(line, name)) {
+        return Ok(None);
+    }
+    let mut proof = None;
+    if line.starts_with(PROOF) {
+        proof = Some(read_proof(line).ok_or(Reject::MalformedStamp)?);
+        line = take();
+    }
+    let sequence = read_sequence(line).ok_or(Reject::MalformedStamp)?;
+    let stream = read_stream(take()).ok_or(Reject::MalformedStamp)?;
+    Ok(Some(Stamp { stream, sequence, proof, lines: rest.len()..end }))
+}
+
+fn read_stream(line: &[u8]) -> Option<StreamId> {
+    from_hex(value_in(line, STREAM)?)
+}
+
+fn read_sequence(line: &[u8]) -> Option<u64> {
+    let digits = value_in(line, SEQUENCE)?;
+    if digits.first().is_none_or(|first| !(b'1'..=b'9').contains(first)) {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+fn read_proof(line: &[u8]) -> Option<(KeyId, [u8; MAC])> {
+    let (key, rest) = value_in(line, PROOF)?.split_first_chunk::<8>()?;
+    Some((from_hex(key)?, from_hex(rest.strip_prefix(b"-")?)?))
+}
+
+fn value_in<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    line.strip_prefix(name)?.strip_suffix(b"\n")
+}
+
+/// Where the last of these lines begins.
+fn start_of_last(lines: &[u8]) -> usize {
+    let inside = &lines[..lines.len().saturating_sub(1)];
+    memrchr(b'\n', inside).map_or(0, |line_break| line_break + 1)
+}
+
+/// Whether a header line has the name that `name` is, a colon and a space behind it, in any case and with or without the
+/// space: as an event's index would see it.
+fn is_named(line: &[u8], name: &[u8]) -> bool {
+    let colon = name.len() - 2;
+    line.get(colon) == Some(&b':')
+        && line[..colon].eq_ignore_ascii_case(&name[..colon])
+        && (memchr_iter(b':', line).nth(1).is_none() || event::find_colon(line) == Some(colon))
+}
+
+fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| b"0123456789abcdef"[digit as usize]));
+}
+
+fn from_hex<const LENGTH: usize>(digits: &[u8]) -> Option<[u8; LENGTH]> {
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    if digits.len() != 2 * LENGTH {
+        return None;
+    }
+    let mut bytes = [0; LENGTH];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+#[path = "traced_tests.rs"]
+mod tests;
