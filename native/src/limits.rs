@@ -34,6 +34,16 @@ pub const PSK_BYTES: usize = 72;
 /// Group keys that are live at once. Each one is another that a thief can use, and rotation needs two or three.
 pub const LIVE_KEYS: usize = 4;
 
+/// Bytes of one event's text in sealed frames. A few hundred bytes can claim to unpack to gigabytes. No datagram of stock
+/// holds more than 64 KiB.
+pub const SEALED_EVENT_BYTES: usize = 1024 * 1024;
+
+/// Events of one stream that are there in part. One fragment begins one, and it waits until it is given up.
+pub const PARTIAL_EVENTS: usize = 1_024;
+
+/// Bytes that those may take together. One fragment can make an event take a mebibyte, by the count that it claims.
+pub const PARTIAL_BYTES: usize = 8 * 1024 * 1024;
+
 /// Bytes of one bindings text. It may come from a URL that someone else wrote, and each word costs a comparison with
 /// every event name. All of the switch's names together have 1,230.
 pub const BINDINGS_BYTES: usize = 16_384;
@@ -85,7 +95,7 @@ pub const CAPTURE_FRAGMENT_BYTES: usize = 16 * 1024 * 1024;
 pub const CAPTURE_VLAN_TAGS: usize = 4;
 
 /// The limits by name, for documentation and for Python.
-pub const ALL: [(&str, usize); 24] = [
+pub const ALL: [(&str, usize); 27] = [
     ("event_bytes", EVENT_BYTES),
     ("headers", HEADERS),
     ("header_name_bytes", HEADER_NAME_BYTES),
@@ -95,6 +105,9 @@ pub const ALL: [(&str, usize); 24] = [
     ("datagram_ipv6_bytes", DATAGRAM_IPV6_BYTES),
     ("psk_bytes", PSK_BYTES),
     ("live_keys", LIVE_KEYS),
+    ("sealed_event_bytes", SEALED_EVENT_BYTES),
+    ("partial_events", PARTIAL_EVENTS),
+    ("partial_bytes", PARTIAL_BYTES),
     ("bindings_bytes", BINDINGS_BYTES),
     ("binding_words", BINDING_WORDS),
     ("binding_word_bytes", BINDING_WORD_BYTES),

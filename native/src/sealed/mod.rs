@@ -2,6 +2,10 @@
 //!
 //! ```text
 //! header.rs     the 48 bytes in front, in the clear
+//! cipher.rs     a stream's subkey seals and opens
+//! fragments.rs  what does not fit one frame
 //! ```
 
+pub mod cipher;
+pub mod fragments;
 pub mod header;
