@@ -4,6 +4,8 @@
 //! out. A thread drives them on real sockets, a simulator of network and time drives the very same code in tests.
 //!
 //! ```text
+//! receive.rs    the receiving session
+//! given.rs      what it hands over: events, gap records, rows of its streams
 //! message.rs    what beacons, hellos, welcomes, requests and refusals say
 //! random.rs     where the random numbers come from
 //! ```
@@ -22,8 +24,10 @@
 //!   Refusal: nothing below this sequence ────────────────>  a gap record, and on it goes
 //! ```
 
+pub mod given;
 pub mod message;
 pub mod random;
+pub mod receive;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,6 +41,15 @@ pub type WallMillis = u64;
 pub const MILLISECOND: Nanos = 1_000_000;
 /// One second.
 pub const SECOND: Nanos = 1_000_000_000;
+
+/// How events travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// As stock datagrams with three more headers, which stock hosts read too.
+    Traced,
+    /// As sealed frames.
+    Sealed,
+}
 
 /// A datagram that a session wants sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
