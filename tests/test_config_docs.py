@@ -20,7 +20,7 @@ from switchcast.app.config.model import (
     RouteSettings,
 )
 from switchcast.app.config.stock_xml import PARAMS
-from switchcast.settings import parse_duration
+from switchcast.quantities import parse_duration
 from switchcast.views.peers import PeersSettings
 
 PAGE = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text(encoding="utf-8")

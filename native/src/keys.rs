@@ -2,6 +2,7 @@
 
 use crate::limits;
 use crate::sealed::header::{KeyId, SenderId, StreamId};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use ring::{digest, hkdf};
 
 /// Bytes of a group key.
@@ -100,6 +101,12 @@ impl KeyRing {
     }
 }
 
+/// The public key that goes with an Ed25519 seed (RFC 8032).
+pub fn public_key(seed: &[u8; KEY]) -> [u8; KEY] {
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("any 32 bytes are a seed");
+    pair.public_key().as_ref().try_into().expect("a public key has 32 bytes")
+}
+
 /// A sender's name on the wire.
 pub fn sender_id(name: &[u8]) -> SenderId {
     let digest = digest::digest(&digest::SHA256, name);
@@ -135,6 +142,17 @@ mod tests {
         assert_ne!(first, one.subkey(&[1; 16], Purpose::Mac));
         assert_ne!(first, one.subkey(&[0; 16], Purpose::Aes256Gcm));
         assert_ne!(one.id(), other.id());
+    }
+
+    #[test]
+    fn a_public_key_is_that_of_its_seed() {
+        // RFC 8032, section 7.1, test 1
+        let bytes = |text: &str| -> [u8; KEY] {
+            std::array::from_fn(|place| u8::from_str_radix(&text[place * 2..place * 2 + 2], 16).unwrap())
+        };
+        let seed = bytes("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+        let public = bytes("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+        assert_eq!(public_key(&seed), public);
     }
 
     #[test]

@@ -24,6 +24,8 @@ __all__ = [
     "Sender",
     "StockFrames",
     "__version__",
+    "key_id",
+    "public_key",
     "resendable",
     "stock_misreads",
 ]
@@ -189,6 +191,18 @@ class StockFrames:
     def frame(self, event: Event, /, *, salt: str | None = None) -> bytes:
         """The datagram that the module would send for this event. Under a key, ``salt`` is the UUID in front (36
         characters); a fresh random one by default."""
+
+def key_id(secret: bytes, /) -> str:
+    """A group key's name on the wire, eight hexadecimal digits that tell nothing of the key.
+
+    Raises ``ValueError``, without the key in it, when it has not 32 bytes.
+    """
+
+def public_key(seed: bytes, /) -> bytes:
+    """The 32 bytes by which others verify what the Ed25519 ``seed`` (RFC 8032) signs.
+
+    Raises ``ValueError``, without the seed in it, when it has not 32 bytes.
+    """
 
 def resendable(events: Sequence[Event], subclasses: Sequence[str], /) -> list[Event]:
     """Those of ``events`` that may be sent to a group: neither LOG, nor CUSTOM with one of ``subclasses``, nor marked

@@ -9,6 +9,7 @@
     │   ├── ConditionError               a CEL condition; knows the column
     │   └── KeyTextError                 a pre-shared key of the wrong length
     ├── ConfigurationError          78   a file of settings
+    │   └── KeyFileError                 a file of keys, or of who may sign
     ├── RejectedDatagram             1   bytes from outside that are no event; knows the reason
     ├── EventTooLarge                1   an event that no datagram can carry
     ├── EndpointError                1   an endpoint that cannot do its work
@@ -35,6 +36,7 @@ __all__ = [
     "EndpointError",
     "EndpointUnavailable",
     "EventTooLarge",
+    "KeyFileError",
     "KeyTextError",
     "MissingExtra",
     "NoNode",
@@ -87,6 +89,10 @@ class ConfigurationError(SwitchcastError):
     """A settings file that cannot be used."""
 
     exit_code = 78
+
+
+class KeyFileError(ConfigurationError):
+    """A file of keys, or of who may sign, that says something wrong: in which line, and never a secret."""
 
 
 class RejectedDatagram(SwitchcastError):

@@ -4,6 +4,7 @@ mod capture;
 mod convert;
 mod event;
 mod frames;
+mod keys;
 mod layouts;
 mod matcher;
 mod names;
@@ -38,6 +39,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<capture::PyCaptureReader>()?;
     module.add_class::<capture::PyCaptureWriter>()?;
     module.add_function(wrap_pyfunction!(frames::stock_misreads, module)?)?;
+    module.add_function(wrap_pyfunction!(keys::key_id, module)?)?;
+    module.add_function(wrap_pyfunction!(keys::public_key, module)?)?;
     module.add_function(wrap_pyfunction!(matcher::resendable, module)?)?;
     Ok(())
 }

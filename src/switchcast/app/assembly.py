@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from switchcast.app.config import Configuration, ConfiguredEndpoint
 from switchcast.endpoints import Endpoint, EndpointUrl, make_endpoint
-from switchcast.endpoints.url import read_secret_file
 from switchcast.guard.policy import PolicySettings, RedactionPolicy, compile_policy, shipped
 from switchcast.node import Policy, Route, Sink, Source, unchanged
+from switchcast.private_files import read_secret
 
 __all__ = ["Assembly", "action_endpoints", "make_endpoints"]
 
@@ -80,7 +80,7 @@ class Assembly:
 
     def _policy(self, name: str) -> RedactionPolicy:
         settings = self.configuration.policies.get(name) or shipped(name)
-        key = None if settings.key_file is None else read_secret_file(settings.key_file)
+        key = None if settings.key_file is None else read_secret(settings.key_file)
         if self.previous is not None and self.previous._made_from.get(name) == (settings, key):
             policy = self.previous.policies[name]
         else:

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Self
 from switchcast._native import Event, Matcher
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.errors import EndpointClosed, UrlError
+from switchcast.keys import GroupKeys
 
 __all__ = ["Endpoint", "Role"]
 
@@ -71,6 +72,13 @@ class Endpoint(ABC):
         A sink overrides this.
         """
         raise UrlError(f"{self.url}: {self.url.scheme}: can be listened to but not sent to")
+
+    def rekey(self, keys: GroupKeys) -> None:
+        """Go on with ``keys``, of which the first is sent with, without losing anything; open or not.
+
+        An endpoint that knows group keys overrides this.
+        """
+        raise UrlError(f"{self.url}: {self.url.scheme}: endpoints have no group keys")
 
     def check_open(self) -> None:
         """Raise ``EndpointClosed`` when the endpoint has been closed."""

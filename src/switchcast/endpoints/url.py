@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from switchcast.errors import EndpointDenied, EndpointUnavailable, UrlError
+from switchcast.errors import UrlError
+from switchcast.private_files import read_secret
 
 __all__ = ["SECRET_OPTIONS", "EndpointUrl"]
 
@@ -166,34 +166,7 @@ class EndpointUrl:
             raise UrlError(f"{self}: both {name} and {name}_file are given; keep {name}_file")
         if file is None:
             return None if value is None else os.fsencode(value)
-        return read_secret_file(file)
-
-
-def read_secret_file(path: str) -> bytes:
-    """The contents of a file that only its owner may read, less one line break at its end.
-
-    Of a file in ``$CREDENTIALS_DIRECTORY`` the group's bits may say that it can be read: systemd lets the service's
-    user in by an access control list, and those bits then show the list's mask.
-    """
-    try:
-        with open(path, "rb") as stream:
-            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
-            if mode & (0o037 if _is_credential(path) else 0o077):
-                raise EndpointDenied(f"{path}: others may read this secret (mode {mode:04o}); run: chmod 600 {path}")
-            text = stream.read(65536)
-    except FileNotFoundError:
-        raise EndpointUnavailable(f"{path}: no such file, though it should hold a secret") from None
-    except (PermissionError, IsADirectoryError) as error:
-        raise EndpointDenied(f"{path}: {error.strerror}, though it should hold a secret") from None
-    text = text.removesuffix(b"\n").removesuffix(b"\r")
-    if not text:
-        raise EndpointUnavailable(f"{path}: is empty, though it should hold a secret")
-    return text
-
-
-def _is_credential(path: str) -> bool:
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    return bool(directory) and os.path.dirname(os.path.abspath(path)) == os.path.abspath(directory or "")
+        return read_secret(file)
 
 
 def mask_text(text: str) -> str:

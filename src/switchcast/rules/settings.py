@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from switchcast._native import Matcher
 from switchcast.errors import BindingError, ConditionError
+from switchcast.quantities import parse_duration
 from switchcast.rules.checks import (
     EventHeaders,
     EventName,
@@ -28,7 +29,7 @@ from switchcast.rules.checks import (
     constant,
     one_line,
 )
-from switchcast.settings import Duration, Settings, Size, parse_duration
+from switchcast.settings import Duration, Settings, Size
 
 __all__ = [
     "ACTIONS",

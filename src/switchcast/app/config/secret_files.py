@@ -7,25 +7,15 @@ is read here to see that it can be, and for a fingerprint by which a reload noti
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from switchcast.app.config.locate import Path
 from switchcast.app.config.problems import Problems
-from switchcast.endpoints.url import read_secret_file
 from switchcast.errors import EndpointError
+from switchcast.private_files import NoCredentials, credential_path, read_secret
 
 __all__ = ["SecretFiles", "fingerprint", "secret_path"]
-
-CREDENTIAL: Final = "credential:"
-_CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
-
-
-class _NoCredentialsError(ValueError):
-    """There are none of systemd's credentials in this process."""
 
 
 @dataclass
@@ -44,7 +34,7 @@ class SecretFiles:
         try:
             file = secret_path(text, self.environ)
             return file, _read(file)
-        except _NoCredentialsError as error:
+        except NoCredentials as error:
             if self.outside:
                 self.problems.warn(path, f"{text} cannot be looked at here: only the service has its credentials")
             else:
@@ -56,26 +46,18 @@ class SecretFiles:
 
 def secret_path(text: str, environ: Mapping[str, str]) -> str:
     """The path of the file that ``text`` names. Raises ``ValueError``."""
-    name = text.removeprefix(CREDENTIAL)
-    if name == text:
-        if not text.startswith("/") or "\0" in text:
-            raise ValueError("write an absolute path, or credential:NAME for one of systemd's credentials")
-        return text
-    if not _CREDENTIAL_NAME.fullmatch(name):
-        raise ValueError("a credential's name has letters, digits, '.', '_', '@' and '-'")
-    directory = environ.get("CREDENTIALS_DIRECTORY")
-    if not directory:
-        raise _NoCredentialsError(
-            "there are no credentials: $CREDENTIALS_DIRECTORY is not set, as systemd does for a unit with "
-            f"LoadCredential={name}:/path"
-        )
-    return os.path.join(directory, name)
+    credential = credential_path(text, environ)
+    if credential is not None:
+        return credential
+    if not text.startswith("/") or "\0" in text:
+        raise ValueError("write an absolute path, or credential:NAME for one of systemd's credentials")
+    return text
 
 
 def _read(path: str) -> bytes:
     """What the file at ``path`` holds. Raises ``ValueError`` that says what is wrong with the file."""
     try:
-        return read_secret_file(path)
+        return read_secret(path)
     except EndpointError as error:
         raise ValueError(str(error).removeprefix(f"{path}: ")) from None
     except OSError as error:
