@@ -15,8 +15,10 @@ pub mod policy;
 pub mod reject;
 pub mod reliable;
 pub mod render;
+pub mod replay;
 pub mod sealed;
 pub mod socket;
+pub mod stream;
 pub mod traced;
 pub mod trust;
 

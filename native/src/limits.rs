@@ -94,6 +94,17 @@ pub const CAPTURE_FRAGMENT_BYTES: usize = 16 * 1024 * 1024;
 /// VLAN tags in front of one packet. Two are in use (802.1ad); each is four bytes, so a packet could hold thousands.
 pub const CAPTURE_VLAN_TAGS: usize = 4;
 
+/// Items that one stream keeps waiting behind its first hole. A member that leaves out one sequence could have us keep
+/// all that comes after it. At 5,000 events/s these are 13 s, in which a repair is asked for some 50 times and more.
+pub const STREAM_ITEMS: usize = 65_536;
+
+/// Bytes of those items together.
+pub const STREAM_BYTES: usize = 32 * 1024 * 1024;
+
+/// Sequences that a stream may be ahead of what was delivered. One frame that claims more, from a member gone wrong,
+/// would make all that the stream still sends too old to be taken. A million events/s need 12 days for it.
+pub const STREAM_REACH: u64 = 1 << 40;
+
 /// The limits by name, for documentation and for Python.
 pub const ALL: [(&str, usize); 27] = [
     ("event_bytes", EVENT_BYTES),
@@ -123,4 +134,7 @@ pub const ALL: [(&str, usize); 27] = [
     ("capture_fragmented_datagrams", CAPTURE_FRAGMENTED_DATAGRAMS),
     ("capture_fragment_bytes", CAPTURE_FRAGMENT_BYTES),
     ("capture_vlan_tags", CAPTURE_VLAN_TAGS),
+    ("stream_items", STREAM_ITEMS),
+    ("stream_bytes", STREAM_BYTES),
+    ("stream_reach", STREAM_REACH as usize),
 ];
