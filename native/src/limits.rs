@@ -106,7 +106,7 @@ pub const STREAM_BYTES: usize = 32 * 1024 * 1024;
 pub const STREAM_REACH: u64 = 1 << 40;
 
 /// The limits by name, for documentation and for Python.
-pub const ALL: [(&str, usize); 27] = [
+pub const ALL: &[(&str, usize)] = &[
     ("event_bytes", EVENT_BYTES),
     ("headers", HEADERS),
     ("header_name_bytes", HEADER_NAME_BYTES),
