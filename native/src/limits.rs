@@ -44,6 +44,23 @@ pub const PARTIAL_EVENTS: usize = 1_024;
 /// Bytes that those may take together. One fragment can make an event take a mebibyte, by the count that it claims.
 pub const PARTIAL_BYTES: usize = 8 * 1024 * 1024;
 
+/// Receivers that a sender remembers: each costs a kilobyte and a half. Each has proved to be a member; one member can
+/// be as many as it likes.
+pub const REQUESTERS: usize = 1_024;
+
+/// Sequences that a sender has been asked for and has not answered yet. A request of a few bytes can ask for all that is
+/// kept, and requests are held for a moment.
+pub const HELD_REQUESTS: usize = 16_384;
+
+/// Frames of unknown streams that a sender opens in a second. Each costs two key derivations, some 5 µs.
+pub const STRANGER_OPENS: u64 = 4_096;
+
+/// Of those, the ones that may come from addresses which share a place below: one host alone leaves room for others.
+pub const STRANGER_OPENS_PER_SOURCE: u64 = 256;
+
+/// Places that addresses are spread over for that. A stranger writes any source address that it likes.
+pub const STRANGER_SOURCES: usize = 1_024;
+
 /// Bytes of one bindings text. It may come from a URL that someone else wrote, and each word costs a comparison with
 /// every event name. All of the switch's names together have 1,230.
 pub const BINDINGS_BYTES: usize = 16_384;
@@ -119,6 +136,11 @@ pub const ALL: &[(&str, usize)] = &[
     ("sealed_event_bytes", SEALED_EVENT_BYTES),
     ("partial_events", PARTIAL_EVENTS),
     ("partial_bytes", PARTIAL_BYTES),
+    ("requesters", REQUESTERS),
+    ("held_requests", HELD_REQUESTS),
+    ("stranger_opens", STRANGER_OPENS as usize),
+    ("stranger_opens_per_source", STRANGER_OPENS_PER_SOURCE as usize),
+    ("stranger_sources", STRANGER_SOURCES),
     ("bindings_bytes", BINDINGS_BYTES),
     ("binding_words", BINDING_WORDS),
     ("binding_word_bytes", BINDING_WORD_BYTES),

@@ -8,6 +8,7 @@
 //! given.rs      what it hands over: events, gap records, rows of its streams
 //! message.rs    what beacons, hellos, welcomes, requests and refusals say
 //! random.rs     where the random numbers come from
+//! transmit.rs   the sending session; with it sealer.rs, history.rs, requesters.rs, repairs.rs, budget.rs
 //! ```
 //!
 //! How the two sides talk; all of it is in sealed frames, in traced mode too, where only the events are stock datagrams:
@@ -24,10 +25,16 @@
 //!   Refusal: nothing below this sequence ────────────────>  a gap record, and on it goes
 //! ```
 
+pub mod budget;
 pub mod given;
+pub mod history;
 pub mod message;
 pub mod random;
 pub mod receive;
+pub mod repairs;
+pub mod requesters;
+pub mod sealer;
+pub mod transmit;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
