@@ -16,7 +16,7 @@ const SALT: &[u8; frame::SALT] = b"dae00fd0-1c45-4215-853e-30c6eeaf7b53";
 
 /// Any text is an event that gives back the same bytes, or is rejected.
 pub fn event(text: &[u8]) -> bool {
-    let Ok(event) = Event::parse(text.into()) else {
+    let Ok(event) = Event::parse(text) else {
         return false;
     };
     assert_eq!(event.text(), text, "an event is the bytes that it came as");

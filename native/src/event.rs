@@ -15,12 +15,15 @@ use crate::lines::{self, Fault, Line};
 use crate::reject::Reject;
 use crate::trust::Trust;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
 mod draft;
+mod index;
 
 pub use draft::Draft;
+use index::Indexed;
 
 /// Where an event came from, for display and for policies on source addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,8 +37,7 @@ pub enum Source {
 /// One FreeSWITCH event, immutable.
 #[derive(Clone, Debug)]
 pub struct Event {
-    text: Box<[u8]>,
-    lines: Vec<Line>,
+    indexed: Indexed,
     body: u32,
     /// Where it came from.
     pub source: Source,
@@ -47,7 +49,7 @@ pub struct Event {
 
 impl PartialEq for Event {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.text() == other.text()
     }
 }
 
@@ -67,43 +69,30 @@ pub enum Value {
 pub struct BuildError(pub String);
 
 impl Event {
-    /// Index `text`, which ends where the body does.
-    pub fn parse(text: Box<[u8]>) -> Result<Event, Reject> {
+    /// A copy of `text`, which ends where the body does, with an index of its lines.
+    pub fn parse(text: &[u8]) -> Result<Event, Reject> {
+        thread_local! {
+            static LINES: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+        }
         if text.len() > limits::EVENT_BYTES {
             return Err(Reject::TooLong);
         }
-        let mut lines = Vec::with_capacity(text.len() / 24 + 1);
-        let mut framing = None;
-        let found = lines::header_lines(&text, |line| {
-            check_line(&text, line, lines.len())?;
-            if is_content_length(&text[line.start as usize..line.colon as usize]) {
-                framing = Some(lines.len());
-            }
-            lines.push(line);
-            Ok(())
-        });
-        let headers_end = found.map_err(|fault| match fault {
-            Fault::Endless => Reject::NoEndOfHeaders,
-            Fault::NoColon => Reject::MalformedHeader,
-            Fault::Visitor(reason) => reason,
-        })?;
-        let body = headers_end + 1;
-        if let Some(at) = framing {
-            let is_last = at + 1 == lines.len();
-            if is_last || body < text.len() {
-                let value = value_of(&text, lines[at]);
-                let length = parse_number(value).ok_or(Reject::BadContentLength)?;
-                if length != (text.len() - body) as u64 {
-                    return Err(Reject::LengthMismatch);
-                }
-            }
-            if is_last {
-                lines.pop();
-            }
-        } else if body != text.len() {
-            return Err(Reject::LengthMismatch);
+        LINES.with_borrow_mut(|lines| {
+            lines.clear();
+            let body = find_lines(text, lines)?;
+            Ok(Event::from_lines(text, lines, body))
+        })
+    }
+
+    /// An event of lines that have been found and checked already; it came from nowhere yet.
+    fn from_lines(text: &[u8], lines: &[Line], body: usize) -> Event {
+        Event {
+            indexed: Indexed::new(text, lines),
+            body: body as u32,
+            source: Source::Unknown,
+            received: 0,
+            trust: Trust::Local,
         }
-        Ok(Event { text, lines, body: body as u32, source: Source::Unknown, received: 0, trust: Trust::Local })
     }
 
     /// Build an event from headers in order and a body.
@@ -119,8 +108,7 @@ impl Event {
             append_header(&mut text, name, &value, escape)?;
         }
         append_body(&mut text, body, ends_in_content_length);
-        Event::parse(text.into_boxed_slice())
-            .map_err(|reason| BuildError(format!("this event cannot be sent: {}", reason.message())))
+        Event::parse(&text).map_err(|reason| BuildError(format!("this event cannot be sent: {}", reason.message())))
     }
 
     /// A copy with more headers behind those that are there.
@@ -130,13 +118,13 @@ impl Event {
         escape: Escape,
     ) -> Result<Event, BuildError> {
         let mut text = self.header_lines().to_vec();
-        let mut ends_in_content_length = self.lines.last().is_some_and(|&line| is_content_length(self.name_of(line)));
+        let mut ends_in_content_length = self.last_line().is_some_and(|line| is_content_length(self.name_of(line)));
         for (name, value) in headers {
             ends_in_content_length = is_content_length(name);
             append_header(&mut text, name, &value, escape)?;
         }
         append_body(&mut text, self.body(), ends_in_content_length);
-        let mut event = Event::parse(text.into_boxed_slice())
+        let mut event = Event::parse(&text)
             .map_err(|reason| BuildError(format!("this event cannot be sent: {}", reason.message())))?;
         event.source = self.source.clone();
         event.received = self.received;
@@ -146,42 +134,42 @@ impl Event {
 
     /// The wire text: headers, an empty line, the body.
     pub fn text(&self) -> &[u8] {
-        &self.text
+        self.indexed.text()
     }
 
     /// The header lines alone, each with its line break, without the line that frames the body.
     pub fn header_lines(&self) -> &[u8] {
-        let end = self.lines.last().map_or(0, |line| line.end as usize + 1);
-        &self.text[..end]
+        let end = self.last_line().map_or(0, |line| line.end as usize + 1);
+        &self.text()[..end]
     }
 
     /// What follows the header lines: the line that frames the body, the empty line, and the body.
     pub fn framed_body(&self) -> &[u8] {
-        &self.text[self.header_lines().len()..]
+        &self.text()[self.header_lines().len()..]
     }
 
     /// The body, exactly as it came; empty when there is none.
     pub fn body(&self) -> &[u8] {
-        &self.text[self.body as usize..]
+        &self.text()[self.body as usize..]
     }
 
     /// Number of header lines.
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.indexed.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.len() == 0
     }
 
     /// Every header in order as it stands on the wire.
     pub fn raw_headers(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> + '_ {
-        self.lines.iter().map(|&line| (self.name_of(line), value_of(&self.text, line)))
+        self.indexed.lines().map(|line| (self.name_of(line), value_of(self.text(), line)))
     }
 
     /// The name of every header in order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &[u8]> + '_ {
-        self.lines.iter().map(|&line| self.name_of(line))
+        self.indexed.lines().map(|line| self.name_of(line))
     }
 
     /// The header in this place, counted from 0, as it stands on the wire.
@@ -189,13 +177,18 @@ impl Event {
     /// # Panics
     /// When there are not so many.
     pub fn raw_header(&self, place: usize) -> (&[u8], &[u8]) {
-        (self.name_of(self.lines[place]), value_of(&self.text, self.lines[place]))
+        let line = self.indexed.line(place);
+        (self.name_of(line), value_of(self.text(), line))
     }
 
     /// Whether the headers of both have the very same names in the same order.
     pub fn same_names(&self, other: &Event) -> bool {
-        self.lines.len() == other.lines.len()
-            && self.lines.iter().zip(&other.lines).all(|(&ours, &theirs)| self.name_of(ours) == other.name_of(theirs))
+        self.name_tags() == other.name_tags() && self.names().eq(other.names())
+    }
+
+    /// A byte for each header, in order: the same for the same name, and for most other names another.
+    pub fn name_tags(&self) -> &[u8] {
+        self.indexed.tags()
     }
 
     /// The places of the headers whose very name, its case included, stands more than once: for each name, all of them.
@@ -209,13 +202,13 @@ impl Event {
 
     /// The first header of this name, whatever its case, as it stands on the wire.
     pub fn raw(&self, name: &[u8]) -> Option<&[u8]> {
-        let line = self.lines.iter().find(|line| self.is_named(**line, name))?;
-        Some(value_of(&self.text, *line))
+        let line = self.indexed.named(name).next()?;
+        Some(value_of(self.text(), line))
     }
 
     /// Every header of this name, whatever its case, in order, as they stand on the wire.
     pub fn raw_all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.lines.iter().filter(move |line| self.is_named(**line, name)).map(|&line| value_of(&self.text, line))
+        self.indexed.named(name).map(|line| value_of(self.text(), line))
     }
 
     /// The first header of this name, decoded.
@@ -228,13 +221,48 @@ impl Event {
         parse_number(self.raw(name)?)
     }
 
-    fn is_named(&self, line: Line, name: &[u8]) -> bool {
-        (line.colon - line.start) as usize == name.len() && self.name_of(line).eq_ignore_ascii_case(name)
+    fn last_line(&self) -> Option<Line> {
+        self.len().checked_sub(1).map(|last| self.indexed.line(last))
     }
 
     fn name_of(&self, line: Line) -> &[u8] {
-        &self.text[line.start as usize..line.colon as usize]
+        &self.text()[line.start as usize..line.colon as usize]
     }
+}
+
+/// Find and check the lines of the headers, without the one that frames the body; where the body begins.
+fn find_lines(text: &[u8], lines: &mut Vec<Line>) -> Result<usize, Reject> {
+    let mut framing = None;
+    let found = lines::header_lines(text, |line| {
+        check_line(text, line, lines.len())?;
+        if is_content_length(&text[line.start as usize..line.colon as usize]) {
+            framing = Some(lines.len());
+        }
+        lines.push(line);
+        Ok(())
+    });
+    let headers_end = found.map_err(|fault| match fault {
+        Fault::Endless => Reject::NoEndOfHeaders,
+        Fault::NoColon => Reject::MalformedHeader,
+        Fault::Visitor(reason) => reason,
+    })?;
+    let body = headers_end + 1;
+    if let Some(at) = framing {
+        let is_last = at + 1 == lines.len();
+        if is_last || body < text.len() {
+            let value = value_of(text, lines[at]);
+            let length = parse_number(value).ok_or(Reject::BadContentLength)?;
+            if length != (text.len() - body) as u64 {
+                return Err(Reject::LengthMismatch);
+            }
+        }
+        if is_last {
+            lines.pop();
+        }
+    } else if body != text.len() {
+        return Err(Reject::LengthMismatch);
+    }
+    Ok(body)
 }
 
 /// The first header of this name in a text that has not been indexed, as it stands on the wire.

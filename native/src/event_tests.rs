@@ -1,7 +1,7 @@
 use super::*;
 
 fn parse(text: &[u8]) -> Result<Event, Reject> {
-    Event::parse(text.into())
+    Event::parse(text)
 }
 
 fn build(headers: &[(&str, &str)], body: &[u8]) -> Event {

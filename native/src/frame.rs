@@ -121,8 +121,8 @@ fn without_padding(mut datagram: &[u8]) -> &[u8] {
 /// The event in a datagram, under `psk` when there is one.
 pub fn open(datagram: &[u8], psk: Option<&Psk>) -> Result<Event, Reject> {
     match psk {
-        None => Event::parse(text_of(datagram)?.into()),
-        Some(psk) => Event::parse(open_text(datagram, psk)?.into_boxed_slice()),
+        None => Event::parse(text_of(datagram)?),
+        Some(psk) => Event::parse(&open_text(datagram, psk)?),
     }
 }
 
@@ -294,9 +294,9 @@ mod tests {
             (b"x[4000]: v\n\n", "element 4000"),
         ];
         for (text, word) in cases {
-            let found = stock_misreads(&Event::parse(text.into()).unwrap());
+            let found = stock_misreads(&Event::parse(text).unwrap());
             assert!(found.iter().any(|sentence| sentence.contains(word)), "{word}: {found:?}");
         }
-        assert!(stock_misreads(&Event::parse(TEXT.into()).unwrap()).is_empty());
+        assert!(stock_misreads(&Event::parse(TEXT).unwrap()).is_empty());
     }
 }

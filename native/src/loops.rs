@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     fn guarded(text: &[u8]) -> bool {
-        never_resent(&Event::parse(text.into()).unwrap(), &[b"multicast::event".to_vec()])
+        never_resent(&Event::parse(text).unwrap(), &[b"multicast::event".to_vec()])
     }
 
     #[test]

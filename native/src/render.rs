@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     fn event(text: &[u8]) -> Event {
-        Event::parse(text.into()).unwrap()
+        Event::parse(text).unwrap()
     }
 
     #[test]

@@ -18,9 +18,9 @@ impl Draft {
     /// # Panics
     /// When there are not so many.
     pub fn keep(&mut self, event: &Event, place: usize) {
-        let line = event.lines[place];
+        let line = event.indexed.line(place);
         let start = self.text.len() as u32;
-        self.text.extend_from_slice(&event.text[line.start as usize..=line.end as usize]);
+        self.text.extend_from_slice(&event.text()[line.start as usize..=line.end as usize]);
         let (colon, end) = (line.colon - line.start + start, line.end - line.start + start);
         self.lines.push(Line { start, colon, end });
     }
@@ -45,14 +45,10 @@ impl Draft {
         let name_of = |line: &Line| &self.text[line.start as usize..line.colon as usize];
         let ends_in_content_length = self.lines.last().is_some_and(|line| is_content_length(name_of(line)));
         append_body(&mut self.text, body, ends_in_content_length);
-        let finished = Event {
-            text: self.text.as_slice().into(),
-            lines: self.lines.clone(),
-            body: (self.text.len() - body.len()) as u32,
-            source: event.source.clone(),
-            received: event.received,
-            trust: event.trust,
-        };
+        let mut finished = Event::from_lines(&self.text, &self.lines, self.text.len() - body.len());
+        finished.source = event.source.clone();
+        finished.received = event.received;
+        finished.trust = event.trust;
         self.clear();
         finished
     }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn event(text: &[u8]) -> Event {
-    Event::parse(text.into()).unwrap()
+    Event::parse(text).unwrap()
 }
 
 fn kinds(names: &[&str]) -> Kinds {
@@ -31,8 +31,8 @@ fn one(policy: &Policy, event: &Event) -> Outcome {
 fn rewritten(policy: &Policy, text: &[u8]) -> String {
     match one(policy, &event(text)) {
         Outcome::Rewritten(event) => {
-            assert_eq!(Event::parse(event.text().into()).as_ref(), Ok(&event), "it reads back");
-            let again = Event::parse(event.text().into()).unwrap();
+            assert_eq!(Event::parse(event.text()).as_ref(), Ok(&event), "it reads back");
+            let again = Event::parse(event.text()).unwrap();
             assert_eq!(again.raw_headers().collect::<Vec<_>>(), event.raw_headers().collect::<Vec<_>>());
             String::from_utf8_lossy(event.text()).into_owned()
         }

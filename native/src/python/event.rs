@@ -56,7 +56,7 @@ impl PyEvent {
     #[staticmethod]
     #[pyo3(signature = (text, source=None, received=None))]
     fn from_plain(text: &[u8], source: Option<String>, received: Option<u64>) -> PyResult<Self> {
-        let mut event = Event::parse(text.into())?;
+        let mut event = Event::parse(text)?;
         event.source = source_from(source);
         event.received = received.unwrap_or(0);
         Ok(PyEvent(event))

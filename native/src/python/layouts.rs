@@ -124,6 +124,5 @@ impl Layout {
 
 /// The same for the same names in the same order, and hardly ever for others.
 fn mark_of(event: &Event) -> u64 {
-    let mixed = |mark: u64, name: &[u8]| (mark.rotate_left(5) ^ word_of(name)).wrapping_mul(MIX);
-    event.raw_headers().fold(1, |mark, (name, _)| mixed(mark, name))
+    event.name_tags().chunks(8).fold(1, |mark, tags| (mark.rotate_left(5) ^ word_of(tags)).wrapping_mul(MIX))
 }

@@ -66,11 +66,11 @@ impl Intake {
         match &self.psk {
             None => {
                 let text = frame::text_of(datagram)?;
-                if self.is_bound(text) { Event::parse(text.into()).map(Some) } else { Ok(None) }
+                if self.is_bound(text) { Event::parse(text).map(Some) } else { Ok(None) }
             }
             Some(psk) => {
                 let text = frame::open_text(datagram, psk)?;
-                if self.is_bound(&text) { Event::parse(text.into_boxed_slice()).map(Some) } else { Ok(None) }
+                if self.is_bound(&text) { Event::parse(&text).map(Some) } else { Ok(None) }
             }
         }
     }
