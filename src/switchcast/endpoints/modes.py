@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeVar, get_args
 
-from switchcast.endpoints.url import EndpointUrl
+from switchcast.endpoints.url import SECRET_OPTIONS, EndpointUrl, parse_boolean
 from switchcast.errors import UrlError
 from switchcast.keys import GroupKeys, SigningKey, load_group_keys, load_signers, load_signing_key
 from switchcast.quantities import parse_duration, parse_size
@@ -91,12 +91,12 @@ class Mode:
         """The mode that the options of ``url`` ask for. Raises ``UrlError``."""
         given = dict(url.options)
         for option, sentence in mistakes(given):
-            raise UrlError(f"{url}: {option}: {sentence}")
+            raise UrlError(f"{url}: {_named(option, given)}: {sentence}")
         key_file = given.get("key_file")
         return cls(
             name=_one_of(MODES, given.get("mode", "stock")),
             cipher=_one_of(CIPHERS, given.get("cipher", CIPHERS[0])),
-            repair=url.boolean("repair", key_file is not None),
+            repair=bool(parse_boolean(given.get("repair", "no" if key_file is None else "yes"))),
             keep=parse_size(given.get("keep", KEEP)),
             keep_for=parse_duration(given.get("keep_for", KEEP_SECONDS)),
             stock=_one_of(STOCK_POLICIES, given.get("stock", STOCK_POLICIES[0])),
@@ -145,10 +145,7 @@ def _misfits(given: Mapping[str, str], mode: str) -> Iterator[tuple[str, str]]:
     if mode == "stock":
         if named:
             verb = "goes" if len(named) == 1 else "go"
-            yield (
-                named[0],
-                f"{', '.join(named)} {verb} with the modes traced and sealed, and this is stock; add the mode",
-            )
+            yield named[0], f"{', '.join(named)} {verb} with mode traced or sealed; add one of them"
         return
     for option in _PRE_SHARED:
         if option in given:
@@ -164,6 +161,10 @@ def _misfits(given: Mapping[str, str], mode: str) -> Iterator[tuple[str, str]]:
         yield "stock", f"is for mode traced; mode {mode} never takes stock datagrams; leave it out"
 
 
+def _named(option: str, given: Mapping[str, str]) -> str:
+    return f"{option}={given[option]}" if option in given and option not in SECRET_OPTIONS else option
+
+
 def _one_of(allowed: tuple[Choice, ...], text: str) -> Choice:
     return next(each for each in allowed if each == text)
 
@@ -171,19 +172,24 @@ def _one_of(allowed: tuple[Choice, ...], text: str) -> Choice:
 def _check_choice(allowed: tuple[str, ...]) -> Callable[[str], None]:
     def check(text: str) -> None:
         if text not in allowed:
-            raise ValueError(f"{text!r} is none of {', '.join(allowed)}")
+            raise ValueError(f"none of {', '.join(allowed)}")
 
     return check
 
 
+def _check_boolean(text: str) -> None:
+    if parse_boolean(text) is None:
+        raise ValueError("neither yes nor no")
+
+
 def _check_keep(text: str) -> None:
     if not LEAST_KEEP <= parse_size(text) <= MOST_KEEP:
-        raise ValueError(f"{text} is out of range; 1MiB, which is the largest event, to 16GiB are allowed")
+        raise ValueError("out of range; 1MiB, which is the largest event, to 16GiB are allowed")
 
 
 def _check_keep_for(text: str) -> None:
     if not LEAST_KEEP_SECONDS <= parse_duration(text) <= MOST_KEEP_SECONDS:
-        raise ValueError(f"{text} is out of range; 1s to 1h are allowed")
+        raise ValueError("out of range; 1s to 1h are allowed")
 
 
 def _check_file(text: str) -> None:
@@ -193,6 +199,7 @@ def _check_file(text: str) -> None:
 
 _VALUES: Final[Mapping[str, Callable[[str], None]]] = {
     "mode": _check_choice(MODES),
+    "repair": _check_boolean,
     "cipher": _check_choice(CIPHERS),
     "stock": _check_choice(STOCK_POLICIES),
     "keep": _check_keep,

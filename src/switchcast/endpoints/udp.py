@@ -10,15 +10,18 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import structlog
 
 from switchcast._native import Event, Matcher, Receiver, Sender, stock_misreads
 from switchcast.endpoints.base import Endpoint, Role
+from switchcast.endpoints.modes import MODE_OPTIONS, Mode
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.endpoints.watch import Watch
 from switchcast.errors import EndpointUnavailable, EventTooLarge, UrlError
+from switchcast.keys import GroupKeys
 
 __all__ = ["DatagramEndpoint", "UdpEndpoint"]
 
@@ -52,6 +55,7 @@ class DatagramEndpoint(Endpoint):
         "ring",
         "send_buffer",
         "sender",
+        *MODE_OPTIONS,
     )
 
     def __init__(self, url: EndpointUrl, *, matcher: Matcher | None = None, role: Role | None = None) -> None:
@@ -64,6 +68,7 @@ class DatagramEndpoint(Endpoint):
         self.port = STOCK_PORT if url.port is None else url.port
         self.source_address = next(iter(url.addresses("source_address")), None)
         self.psk = url.secret("psk")
+        self.mode = Mode.of(url)
         self.receive_buffer = url.integer("receive_buffer", 4 * 1024 * 1024, 2048, 1 << 30)
         self.send_buffer = url.integer("send_buffer", 4 * 1024 * 1024, 2048, 1 << 30)
         self.misread = url.choice("misread", "send", ("send", "warn", "refuse"))
@@ -154,6 +159,9 @@ class DatagramEndpoint(Endpoint):
                 size,
                 limit,
             )
+
+    def rekey(self, keys: GroupKeys) -> None:
+        self.mode = replace(self.mode, keys=keys)
 
     def counters(self) -> dict[str, int]:
         counters: dict[str, int] = {}

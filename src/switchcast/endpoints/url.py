@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from switchcast.errors import UrlError
 from switchcast.private_files import read_secret
 
-__all__ = ["SECRET_OPTIONS", "EndpointUrl"]
+__all__ = ["SECRET_OPTIONS", "EndpointUrl", "mask_text", "parse_boolean"]
 
 SECRET_OPTIONS = frozenset({"psk", "password"})
 """Options whose value is a secret: shown as ``***`` wherever a URL is printed. Each also exists as ``<name>_file``."""
@@ -133,11 +133,10 @@ class EndpointUrl:
         value = self.text(name)
         if value is None:
             return default
-        if value.lower() in _TRUE:
-            return True
-        if value.lower() in _FALSE:
-            return False
-        raise UrlError(f"{self}: {name}={value!r} is neither yes nor no")
+        truth = parse_boolean(value)
+        if truth is None:
+            raise UrlError(f"{self}: {name}={value!r} is neither yes nor no")
+        return truth
 
     def choice(self, name: str, default: str, allowed: Sequence[str]) -> str:
         """The option as one of ``allowed``."""
@@ -167,6 +166,11 @@ class EndpointUrl:
         if file is None:
             return None if value is None else os.fsencode(value)
         return read_secret(file)
+
+
+def parse_boolean(text: str) -> bool | None:
+    """Yes or no, in any of the words for it; ``None`` when it is neither."""
+    return True if text.lower() in _TRUE else False if text.lower() in _FALSE else None
 
 
 def mask_text(text: str) -> str:
