@@ -4,8 +4,10 @@
 //! header.rs     the 48 bytes in front, in the clear
 //! cipher.rs     a stream's subkey seals and opens
 //! fragments.rs  what does not fit one frame
+//! packing.rs    an event made small, and back
 //! ```
 
 pub mod cipher;
 pub mod fragments;
 pub mod header;
+pub mod packing;
