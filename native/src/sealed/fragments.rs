@@ -88,6 +88,16 @@ impl Assembler {
         Some(missing[..length].to_vec())
     }
 
+    /// Whether this very fragment is there already.
+    pub fn holds(&self, header: &Header) -> bool {
+        self.partials.get(&header.sequence).is_some_and(|partial| partial.holds(header.fragment))
+    }
+
+    /// The sequences that are there in part, ascending.
+    pub fn partials(&self) -> impl Iterator<Item = u64> {
+        self.partials.keys().copied()
+    }
+
     /// Drop what there is of sequences below this one: they are given up.
     pub fn forget_below(&mut self, sequence: u64) {
         self.partials = self.partials.split_off(&sequence);
@@ -167,12 +177,15 @@ impl Partial {
         (self.kind, self.dictionary, self.fragments) == (header.kind, header.dictionary, header.fragments)
     }
 
+    fn holds(&self, number: u16) -> bool {
+        number < self.fragments && self.missing[number as usize / 8] >> (number % 8) & 1 == 0
+    }
+
     fn put(&mut self, number: u16, payload: &[u8]) {
-        let (byte, bit) = (number as usize / 8, 1 << (number % 8));
-        if self.missing[byte] & bit == 0 {
+        if self.holds(number) {
             return;
         }
-        self.missing[byte] &= !bit;
+        self.missing[number as usize / 8] &= !(1 << (number % 8));
         self.arrived += 1;
         let start = number as usize * PAYLOAD;
         self.packed[start..start + payload.len()].copy_from_slice(payload);

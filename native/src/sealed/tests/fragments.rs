@@ -60,11 +60,13 @@ proptest! {
             let given = assembler.put(&header(9, number, count), bytes).unwrap();
             if missing.iter().any(|missing| *missing) {
                 prop_assert_eq!(given, None);
+                prop_assert_eq!(assembler.partials().collect::<Vec<_>>(), [9]);
                 let told = assembler.missing(9).unwrap();
                 prop_assert_ne!(told.last(), Some(&0));
                 for (place, missing) in missing.iter().enumerate() {
                     let bit = told.get(place / 8).is_some_and(|bits| bits >> (place % 8) & 1 == 1);
                     prop_assert_eq!(bit, *missing);
+                    prop_assert_eq!(assembler.holds(&header(9, place as u16, count)), !missing);
                 }
             } else {
                 prop_assert_eq!(given, Some(whole));
