@@ -57,7 +57,7 @@ class Assembly:
 
     def _source(self, name: str) -> Source:
         endpoint = self.configuration.endpoints[name]
-        return Source(endpoint.url, name=name, spec=endpoint.fingerprints)
+        return Source(endpoint.url, name=name, spec=endpoint.fingerprints, keys=endpoint.keys)
 
     def _sink(self, name: str) -> Sink:
         endpoint = self.configuration.endpoints[name]
@@ -65,6 +65,7 @@ class Assembly:
             self._signed(endpoint.url),
             name=name,
             spec=endpoint.fingerprints,
+            keys=endpoint.keys,
             overflow=endpoint.overflow,
             limit=endpoint.queue,
         )

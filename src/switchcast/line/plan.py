@@ -21,6 +21,7 @@ from switchcast._native import Event, Matcher
 from switchcast.bus import QUEUE_EVENTS, Overflow
 from switchcast.endpoints import Endpoint, EndpointUrl, Role, make_endpoint
 from switchcast.errors import BindingError, UsageError
+from switchcast.keys import GroupKeys
 from switchcast.line.addresses import Allowed
 from switchcast.line.loops import Hearer, hearer_of
 
@@ -45,12 +46,14 @@ class Source:
     """Where events come from: a URL, parsed or not, or an endpoint that is made already.
 
     An endpoint keeps the matcher that it was made with; one that is made from a URL is asked for just what its routes
-    and taps want. ``spec`` is anything else that makes two sources different, as the date of a password file.
+    and taps want. ``spec`` is anything else that makes two sources different, as the date of a password file. ``keys``
+    are a group's, in place of those in its file; they make no other source, for one that runs is given others.
     """
 
     at: str | EndpointUrl | Endpoint = field(repr=False)
     name: str = ""
     spec: Hashable = None
+    keys: GroupKeys | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         _name(self, self.at)
@@ -67,7 +70,7 @@ class Sink:
 
     ``overflow`` is what a full queue of ``limit`` events does. ``gaps``: whether it is told in-band of what its queue
     dropped and its sources lost; by default if it is for people or archives. ``hearer``: whom the loop guard protects,
-    by default as the scheme says.
+    by default as the scheme says. ``keys`` are as in ``Source``.
     """
 
     at: str | EndpointUrl | Endpoint = field(repr=False)
@@ -77,6 +80,7 @@ class Sink:
     limit: int = QUEUE_EVENTS
     gaps: bool | None = None
     hearer: Hearer | None = None
+    keys: GroupKeys | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         _name(self, self.at)

@@ -3,12 +3,13 @@
 In this order, so that an error leaves everything as it was, and every event always has somewhere to go:
 
 1. Make and open what is new. Nothing else has changed yet; if this fails, close it again and say why.
-2. Sinks that changed: the old one ends with the batch in its hand, the new one takes over its queue, the very object,
+2. Endpoints that run on, but whose group has other keys now, are given these.
+3. Sinks that changed: the old one ends with the batch in its hand, the new one takes over its queue, the very object,
    so that lanes of before and of after lead to the same place.
-3. Sources that run on get the lanes of the new plan, between two batches.
-4. Live sources that changed: the new one is open since step 1 and its buffers fill. The old one reads what it had, then
+4. Sources that run on get the lanes of the new plan, between two batches.
+5. Live sources that changed: the new one is open since step 1 and its buffers fill. The old one reads what it had, then
    is closed; the new one begins to read. What both heard in between is dropped as a duplicate.
-5. Sources that nobody wants any more are closed, then sinks, once what waits for them is sent.
+6. Sources that nobody wants any more are closed, then sinks, once what waits for them is sent.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 from typing import Final, Protocol
+
+import structlog
 
 from switchcast._native import Event, Matcher
 from switchcast.bus import Bus
@@ -39,6 +42,9 @@ ECHO_CORES: Final = 1_024
 _NEVER_ASKED_ANEW: Final = frozenset({"file", "-", "udp"})
 """Schemes of sources that cannot be asked for other events: a recording is being read, and a unicast address can be
 bound once only, so that no second socket can be open before the first one is closed."""
+
+
+log = structlog.get_logger("switchcast")
 
 
 class Parts:
@@ -164,6 +170,7 @@ async def replace_parts(node: Host, plan: Plan) -> None:
 
 async def _go_over(node: Host, plan: Plan, before: Parts, after: Parts, echoes: dict[str, Duplicates]) -> None:
     """Start what is new, end what is replaced, then what is gone. Nothing in here fails."""
+    _rekey(plan, before, after)
     for name, outlet in after.outlets.items():
         if before.outlets.get(name) is outlet:
             outlet.adjust(plan.sinks[name])
@@ -187,6 +194,18 @@ async def _go_over(node: Host, plan: Plan, before: Parts, after: Parts, echoes: 
     node.parts = after
     gone = before.outlets.keys() - after.outlets.keys()
     await asyncio.gather(*(before.outlets[name].finish(node.drain) for name in gone))
+
+
+def _rekey(plan: Plan, before: Parts, after: Parts) -> None:
+    """Give what runs on the keys of ``plan``: those that listen first, lest something come in under an unknown key."""
+    for kind, planned, running, parts in (
+        ("source", plan.sources, before.feeds, after.feeds),
+        ("sink", plan.sinks, before.outlets, after.outlets),
+    ):
+        for name, part in parts.items():
+            keys = planned[name].keys
+            if running.get(name) is part and part.hold.holding.rekey(keys) and keys is not None:
+                log.info("rekeyed", **{kind: name}, sends_with=keys.ids[0], receives=" ".join(keys.ids))
 
 
 async def _start_outlet(node: Host, outlet: Outlet, old: Outlet | None) -> None:
@@ -232,4 +251,5 @@ def _hold(holdings: dict[Hashable, Holding], plan: Plan, part: Source | Sink, ma
     key = plan.key(part)
     if key not in holdings:
         holdings[key] = Holding(key, plan.make(part, matcher))
+        holdings[key].rekey(part.keys)
     return holdings[key].hold()

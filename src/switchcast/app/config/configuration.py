@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+from switchcast.app.config.mode_checks import shown_mode
 from switchcast.app.config.model import (
     ControlSettings,
     FileSettings,
@@ -19,6 +20,7 @@ from switchcast.app.config.problems import HIDDEN, is_secret, masked
 from switchcast.bus import Overflow
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.guard.policy import PolicySettings
+from switchcast.keys import GroupKeys
 from switchcast.rules.settings import RuleSettings
 from switchcast.views.peers import PeersSettings
 
@@ -30,7 +32,8 @@ class ConfiguredEndpoint:
     """One end of the line. Two are equal when nothing about them has changed, their secrets included.
 
     ``url`` is what ``make_endpoint`` takes: secrets are named in it as files, or held in it and masked wherever it is
-    shown. ``fingerprints`` tell one secret from another.
+    shown. ``fingerprints`` tell one secret from another; ``keys``, which a running endpoint can change, are not among
+    them.
     """
 
     name: str
@@ -38,6 +41,7 @@ class ConfiguredEndpoint:
     queue: int
     overflow: Overflow
     fingerprints: tuple[str, ...] = field(default=(), repr=False)
+    keys: GroupKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Configuration:
         for name, endpoint in self.endpoints.items():
             if any(option in {"psk", "password"} for option, _ in endpoint.url.options):
                 tables["endpoints"][name]["url"] = str(endpoint.url)
+            tables["endpoints"][name] |= shown_mode(self.settings.endpoints[name], endpoint.url)
         shown = {key: _shown(value, key == "rule") for key, value in tables.items()}
         return {key: value for key, value in shown.items() if value not in ({}, [])}
 

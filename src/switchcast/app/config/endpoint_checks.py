@@ -11,6 +11,7 @@ from typing import Final
 from switchcast._native import StockFrames
 from switchcast.app.config.configuration import ConfiguredEndpoint
 from switchcast.app.config.locate import Path
+from switchcast.app.config.mode_checks import ModeChecks
 from switchcast.app.config.model import EndpointSettings
 from switchcast.app.config.problems import Problems
 from switchcast.app.config.secret_files import SecretFiles, fingerprint
@@ -64,10 +65,14 @@ class EndpointChecks:
         url, prints = self._with_secret_files(url, path, settings)
         url = replace(url, options=(*url.options, *held.items()))
         prints += [fingerprint(secret.encode()) for secret in held.values()]
-        if self.problems.found() == before and (endpoint := self._make(name, url)) is not None:
+        mode = ModeChecks(self.problems, self.secret_files).check(url, path, settings)
+        if self.problems.found() == before and (endpoint := self._make(name, mode.url)) is not None:
             self._check_hosts(name, endpoint)
         if self.problems.found() == before:
-            self.configured[name] = ConfiguredEndpoint(name, url, settings.queue, settings.overflow, tuple(prints))
+            fingerprints = (*prints, *mode.fingerprints)
+            self.configured[name] = ConfiguredEndpoint(
+                name, mode.url, settings.queue, settings.overflow, fingerprints, mode.keys
+            )
 
     def _refuse_secrets(self, name: str, url: EndpointUrl) -> None:
         path = ("endpoints", name, "url")

@@ -14,10 +14,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from switchcast.app.health import parse_listen
 from switchcast.bus import QUEUE_EVENTS, Overflow
+from switchcast.endpoints.modes import Cipher, ModeName, StockPolicy
 from switchcast.errors import UsageError
 from switchcast.guard.policy import PolicySettings
 from switchcast.rules.settings import RuleSettings
-from switchcast.settings import Duration, Settings
+from switchcast.settings import Duration, Settings, Size
 from switchcast.views.peers import PeersSettings
 
 __all__ = [
@@ -131,6 +132,24 @@ class EndpointSettings(Settings):
     """The file that holds the event socket's password, readable by its owner only, or ``credential:NAME``."""
     psk_file: str | None = Field(default=None, examples=["/etc/switchcast/group.psk", "credential:group.psk"])
     """The file that holds the group's pre-shared key, readable by its owner only, or ``credential:NAME``."""
+    mode: ModeName | None = None
+    """How events of multicast: and udp: stand on the wire: ``stock`` (the default), ``traced`` or ``sealed``."""
+    key_file: str | None = Field(default=None, examples=["/etc/switchcast/group.key", "credential:group.key"])
+    """The file of the group's keys, readable by its owner only, or ``credential:NAME``."""
+    cipher: Cipher | None = None
+    """What is sent is encrypted with: ``chacha20-poly1305`` (the default) or ``aes-256-gcm``. Either is read."""
+    repair: bool | None = None
+    """Whether what was lost is asked for, and sent again to those who ask; by default if there is a ``key_file``."""
+    keep: Size | None = Field(default=None, examples=["64MiB"])
+    """How much is kept to send again; by default 64MiB."""
+    keep_for: Duration | None = Field(default=None, examples=["30s"])
+    """How long it is kept; by default 30s."""
+    sign_key_file: str | None = Field(default=None, examples=["/etc/switchcast/fs1.signing", "credential:fs1.signing"])
+    """The file of this host's signing key, readable by its owner only, or ``credential:NAME``."""
+    signers_file: str | None = Field(default=None, examples=["/etc/switchcast/signers"])
+    """The file that says whose signatures are believed: names and public keys."""
+    stock: StockPolicy | None = None
+    """In mode traced, what is done with datagrams that prove nothing: ``deliver`` (the default) or ``reject``."""
     queue: int = Field(default=QUEUE_EVENTS, ge=1, le=10_000_000)
     """Events that wait in front of it when it is a sink."""
     overflow: Overflow = "drop-oldest"

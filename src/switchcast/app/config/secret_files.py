@@ -7,15 +7,18 @@ is read here to see that it can be, and for a fingerprint by which a reload noti
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from switchcast.app.config.locate import Path
 from switchcast.app.config.problems import Problems
-from switchcast.errors import EndpointError
+from switchcast.errors import EndpointError, KeyFileError
 from switchcast.private_files import NoCredentials, credential_path, read_secret
 
 __all__ = ["SecretFiles", "fingerprint", "secret_path"]
+
+Read = TypeVar("Read")
 
 
 @dataclass
@@ -31,14 +34,23 @@ class SecretFiles:
 
     def look(self, text: str, path: Path) -> tuple[str, bytes] | None:
         """The file that ``text`` at ``path`` names, and what it holds; ``None`` when that cannot be had."""
+        return self.load(text, path, read_secret)
+
+    def load(self, text: str, path: Path, read: Callable[[str], Read]) -> tuple[str, Read] | None:
+        """The same with what ``read`` makes of the file."""
+        file = text
         try:
             file = secret_path(text, self.environ)
-            return file, _read(file)
+            return file, read(file)
         except NoCredentials as error:
             if self.outside:
                 self.problems.warn(path, f"{text} cannot be looked at here: only the service has its credentials")
             else:
                 self.problems.add(path, text, str(error))
+        except KeyFileError as error:
+            self.problems.add(path, None, str(error))  # which begins with the file, and mostly a line of it
+        except EndpointError as error:
+            self.problems.add(path, text, str(error).removeprefix(f"{file}: "))
         except ValueError as error:
             self.problems.add(path, text, str(error))
         return None
@@ -52,16 +64,6 @@ def secret_path(text: str, environ: Mapping[str, str]) -> str:
     if not text.startswith("/") or "\0" in text:
         raise ValueError("write an absolute path, or credential:NAME for one of systemd's credentials")
     return text
-
-
-def _read(path: str) -> bytes:
-    """What the file at ``path`` holds. Raises ``ValueError`` that says what is wrong with the file."""
-    try:
-        return read_secret(path)
-    except EndpointError as error:
-        raise ValueError(str(error).removeprefix(f"{path}: ")) from None
-    except OSError as error:
-        raise ValueError(f"{error.strerror}, though it should hold a secret") from None
 
 
 def fingerprint(secret: bytes) -> str:
