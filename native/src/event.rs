@@ -314,7 +314,18 @@ fn without_space(value: &[u8]) -> &[u8] {
     value.strip_prefix(b" ").unwrap_or(value)
 }
 
+#[inline]
 fn check_line(text: &[u8], line: Line, count: usize) -> Result<(), Reject> {
+    let (name, value) = (line.colon - line.start, line.end - line.colon);
+    let usual = 1..=limits::HEADER_NAME_BYTES as u32;
+    if usual.contains(&name) && value as usize <= limits::ARRAY_ELEMENTS && count < limits::HEADERS {
+        return Ok(());
+    }
+    check_unusual_line(text, line, count)
+}
+
+#[cold]
+fn check_unusual_line(text: &[u8], line: Line, count: usize) -> Result<(), Reject> {
     if count >= limits::HEADERS {
         return Err(Reject::TooManyHeaders);
     }
@@ -329,12 +340,13 @@ fn check_line(text: &[u8], line: Line, count: usize) -> Result<(), Reject> {
     if value.len() > limits::HEADER_VALUE_BYTES {
         return Err(Reject::HeaderValueTooLong);
     }
-    if value.len() > limits::ARRAY_ELEMENTS && encoding::count_array_elements(value) > limits::ARRAY_ELEMENTS {
+    if encoding::count_array_elements(value) > limits::ARRAY_ELEMENTS {
         return Err(Reject::ArrayTooLong);
     }
     Ok(())
 }
 
+#[inline]
 fn is_content_length(name: &[u8]) -> bool {
     name.len() == 14 && name.eq_ignore_ascii_case(b"Content-Length")
 }

@@ -27,11 +27,18 @@ impl Indexed {
         let mut bytes = Vec::with_capacity(text.len() + lines.len() * (1 + entry));
         bytes.extend_from_slice(text);
         bytes.extend(lines.iter().map(|line| tag_of(&text[line.start as usize..line.colon as usize])));
+        bytes.resize(text.len() + lines.len() * (1 + entry), 0);
+        let entries = &mut bytes[text.len() + lines.len()..];
         if text.len() <= NARROW {
-            let narrow = |place: u32| (place as u16).to_ne_bytes();
-            bytes.extend(lines.iter().flat_map(|line| [narrow(line.colon), narrow(line.end)]).flatten());
+            for (piece, line) in entries.chunks_exact_mut(4).zip(lines) {
+                piece[..2].copy_from_slice(&(line.colon as u16).to_ne_bytes());
+                piece[2..].copy_from_slice(&(line.end as u16).to_ne_bytes());
+            }
         } else {
-            bytes.extend(lines.iter().flat_map(|line| [line.colon.to_ne_bytes(), line.end.to_ne_bytes()]).flatten());
+            for (piece, line) in entries.chunks_exact_mut(8).zip(lines) {
+                piece[..4].copy_from_slice(&line.colon.to_ne_bytes());
+                piece[4..].copy_from_slice(&line.end.to_ne_bytes());
+            }
         }
         Indexed { bytes: bytes.into_boxed_slice(), text: text.len() as u32, count: lines.len() as u32 }
     }
