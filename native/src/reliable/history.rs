@@ -4,10 +4,10 @@
 //! the same frame. What went out as a traced datagram is kept as that, and packed when it is first asked for.
 
 use super::Nanos;
-use super::sealer::Packer;
 use super::sealer::{Counted, Sealer};
 use crate::frame;
 use crate::sealed::header::Kind;
+use crate::sealed::packing::Packer;
 use crate::traced;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -97,6 +97,11 @@ impl History {
         self.oldest + self.kept.len() as u64
     }
 
+    /// How long a sequence is kept.
+    pub fn keep_for(&self) -> Nanos {
+        self.keep_for
+    }
+
     /// How many sequences are kept.
     pub fn len(&self) -> usize {
         self.kept.len()
@@ -164,6 +169,7 @@ impl History {
 fn packed(datagram: &[u8], packer: &mut Packer) -> Option<Content> {
     let text = frame::text_of(datagram).ok()?;
     let stamp = traced::read(text).ok()??;
-    let (dictionary, bytes) = packer.pack(&traced::without_stamp(text, &stamp));
+    let text = traced::without_stamp(text, &stamp);
+    let (dictionary, bytes) = packer.pack(&text);
     Some(Content::Packed { dictionary, bytes: bytes.into() })
 }

@@ -4,10 +4,10 @@ use super::budget::RepairBudget;
 use super::history::History;
 use super::message::Request;
 use super::requesters::{Caller, Requesters};
-use super::sealer::Packer;
 use super::{MILLISECOND, Nanos, Outgoing, To};
 use crate::limits::HELD_REQUESTS;
 use crate::sealed::header::FLAG_REPAIR;
+use crate::sealed::packing::Packer;
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ struct Asker {
     caller: Caller,
     /// From the lowest that it asked for to the end of the highest.
     span: Range<u64>,
-    /// It is not given all of it.
+    /// It is not given all of it, for it is more than its share.
     short: bool,
 }
 
@@ -186,7 +186,6 @@ impl Repairs {
 
     fn answer_to_all(&mut self, same: &mut [Ask], history: &mut History, out: &mut Vec<Outgoing>, now: Nanos) {
         if !self.budget.bucket.has_any() {
-            same.iter().for_each(|ask| self.askers[ask.asker].short = true);
             return;
         }
         let sequence = same[0].sequence;
@@ -209,7 +208,7 @@ impl Repairs {
         let asker = &mut self.askers[ask.asker];
         let Caller { place, address, .. } = asker.caller;
         if !requesters.allows(place, active, &self.budget, now) {
-            asker.short = true;
+            asker.short |= !requesters.has_share(place);
             return;
         }
         let bytes = self.send(To::Address(address), ask.sequence, ask.missing.as_deref(), history, out);

@@ -19,6 +19,8 @@ use std::net::{IpAddr, SocketAddr};
 const ACTIVE: Nanos = 10 * SECOND;
 /// How long one may ask for more than its share before it is told to give up.
 const PATIENCE: Nanos = 2 * SECOND;
+/// How long its share must be enough for that to be forgotten.
+const CONTENT: Nanos = SECOND / 2;
 /// How long a cookie is good, at least; at most twice as long.
 const COOKIE_LIFE: Nanos = 60 * SECOND;
 
@@ -44,10 +46,11 @@ struct Requester {
     refused_below: u64,
 }
 
-/// It asks for more than it is given: since when, and how far it was behind then.
+/// It asks for more than its share: since when, how far it was behind then, and when it did so last.
 struct Over {
     since: Nanos,
     behind: u64,
+    last: Nanos,
 }
 
 /// Who a frame is from, and where it came from.
@@ -169,6 +172,11 @@ impl Requesters {
         budget.bucket.has_any() && (share.has_any() || budget.bucket.has_half(budget.rate()))
     }
 
+    /// Whether anything is left of its share.
+    pub fn has_share(&self, place: usize) -> bool {
+        self.rows[place].share.has_any()
+    }
+
     /// So many bytes were. Its share pays where it has something left.
     pub fn charge(&mut self, place: usize, bytes: usize, budget: &mut RepairBudget) {
         budget.bucket.take(bytes);
@@ -178,17 +186,20 @@ impl Requesters {
         }
     }
 
-    /// Judge one that asked: `short` when it was not given all of it, `behind` by so many sequences, up to `end`. Whether
+    /// Judge one that asked: `short` when its share was not enough for all of it, `behind` by so many sequences, up to `end`. Whether
     /// it is lagging: it has asked for more than its share for 2 s, and did not come nearer meanwhile.
     pub fn is_lagging(&mut self, place: usize, short: bool, behind: u64, end: u64, now: Nanos) -> bool {
         let row = &mut self.rows[place];
-        if !short {
+        if row.over.as_ref().is_some_and(|over| now.saturating_sub(over.last) >= CONTENT) {
             row.over = None;
+        }
+        if !short {
             return false;
         }
-        let over = row.over.get_or_insert(Over { since: now, behind });
+        let over = row.over.get_or_insert(Over { since: now, behind, last: now });
+        over.last = now;
         if behind < over.behind - over.behind / 8 {
-            *over = Over { since: now, behind };
+            (over.since, over.behind) = (now, behind);
         }
         let is_lagging = now.saturating_sub(over.since) >= PATIENCE;
         if is_lagging {

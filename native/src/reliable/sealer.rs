@@ -78,19 +78,3 @@ impl Sealer {
         frame.into()
     }
 }
-
-/// Packs nothing: what is sealed is the text itself, as dictionary 0 says.
-#[derive(Default)]
-pub struct Packer(Vec<u8>);
-
-impl Packer {
-    pub fn new() -> Packer {
-        Packer::default()
-    }
-
-    pub fn pack(&mut self, text: &[u8]) -> (u16, &[u8]) {
-        self.0.clear();
-        self.0.extend_from_slice(text);
-        (0, &self.0)
-    }
-}

@@ -17,7 +17,6 @@ use super::message::{Beacon, CHALLENGE, Hello, Refusal, RefusalReason, Request, 
 use super::random::Randomness;
 use super::repairs::{Repairs, span};
 use super::requesters::{Caller, Requesters};
-use super::sealer::Packer;
 use super::sealer::{Counted, Sealer};
 use super::{MILLISECOND, Mode, Nanos, Outgoing, SECOND, To, WallMillis};
 use crate::event::Event;
@@ -25,7 +24,8 @@ use crate::frame;
 use crate::keys::{KeyRing, sender_id};
 use crate::limits::{DATAGRAM_IPV4_BYTES, SEALED_EVENT_BYTES};
 use crate::reject::{Reject, RejectCounts};
-use crate::sealed::header::{Cipher, HEADER, Header, Kind, SenderId, StreamId};
+use crate::sealed::header::{Cipher, HEADER, Header, Kind, SenderId, StreamId, TAG};
+use crate::sealed::packing::Packer;
 use crate::traced;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -43,8 +43,8 @@ const LAST_BEACONS: Nanos = 200 * MILLISECOND;
 /// How many times its bytes a request is answered with at most, until it proves its address.
 const UNPROVEN: usize = 3;
 
-/// How a sender is to be.
-#[derive(Clone, Debug)]
+/// How a sender is to be. It holds a secret, so it is never shown.
+#[derive(Clone)]
 pub struct TransmitSettings {
     pub mode: Mode,
     pub cipher: Cipher,
@@ -151,7 +151,7 @@ impl TransmitSession {
             keys: ring.map(sealer_of),
             history: History::new(keep_bytes, keep_for),
             requesters: Requesters::new(&mut random, now),
-            repairs: Repairs::new(Packer::new(), now),
+            repairs: Repairs::new(Packer::default(), now),
             outgoing: Vec::new(),
             control: 1,
             started: now,
@@ -361,7 +361,7 @@ impl TransmitSession {
         match message {
             Message::Hello(hello) => {
                 self.tally.hellos += 1;
-                self.welcome(&caller, hello.challenge, now, wall);
+                self.welcome(&caller, hello.challenge, &mut (UNPROVEN * length), now, wall);
             }
             Message::Request(request) => {
                 self.tally.requests += 1;
@@ -373,17 +373,17 @@ impl TransmitSession {
 
     fn request(&mut self, caller: Caller, request: &Request, length: usize, now: Nanos, wall: WallMillis) {
         self.history.expire(now);
-        let before = self.outgoing.len();
         let is_proven = self.requesters.prove(&caller, &request.cookie, now);
+        let mut allowance = if is_proven { usize::MAX } else { UNPROVEN * length };
         if !is_proven {
-            self.welcome(&caller, [0; CHALLENGE], now, wall);
+            self.welcome(&caller, [0; CHALLENGE], &mut allowance, now, wall);
         }
         let Some(Range { start, .. }) = span(request, self.history.next()) else { return };
         let oldest = self.history.oldest();
         let floor = oldest.max(self.requesters.refused_below(caller.place));
         if start < floor {
             let reason = if floor == oldest { RefusalReason::Expired } else { RefusalReason::Lagging };
-            self.refuse(&caller, floor, reason);
+            self.refuse(&caller, floor, reason, &mut allowance);
         }
         if is_proven {
             let active = self.requesters.active(now);
@@ -392,8 +392,6 @@ impl TransmitSession {
                 self.answer(now);
             }
         } else {
-            let spent: usize = self.outgoing[before..].iter().map(|outgoing| outgoing.bytes.len()).sum();
-            let allowance = (UNPROVEN * length).saturating_sub(spent);
             let (history, out) = (&mut self.history, &mut self.outgoing);
             self.repairs.answer_unproven(caller.address, request, allowance, history, out, now);
         }
@@ -403,20 +401,36 @@ impl TransmitSession {
         let lagging = self.repairs.answer(&mut self.history, &mut self.requesters, &mut self.outgoing, now);
         for late in lagging {
             self.tally.lagging += 1;
-            self.refuse(&late.caller, late.below, RefusalReason::Lagging);
+            self.refuse(&late.caller, late.below, RefusalReason::Lagging, &mut { usize::MAX });
         }
     }
 
-    fn welcome(&mut self, caller: &Caller, challenge: [u8; CHALLENGE], now: Nanos, wall: WallMillis) {
+    fn welcome(
+        &mut self,
+        caller: &Caller,
+        challenge: [u8; CHALLENGE],
+        allowance: &mut usize,
+        now: Nanos,
+        wall: WallMillis,
+    ) {
         let cookie = self.requesters.cookie(caller, now);
         let welcome = Welcome { receiver: caller.stream, challenge, cookie, beacon: self.state(now, wall) };
-        self.control(Kind::Welcome, &welcome.bytes(), To::Address(caller.address));
+        self.reply(Kind::Welcome, &welcome.bytes(), caller, allowance);
     }
 
-    fn refuse(&mut self, caller: &Caller, below: u64, reason: RefusalReason) {
-        self.tally.refusals += 1;
+    fn refuse(&mut self, caller: &Caller, below: u64, reason: RefusalReason, allowance: &mut usize) {
         let refusal = Refusal { receiver: caller.stream, below, reason };
-        self.control(Kind::Refusal, &refusal.bytes(), To::Address(caller.address));
+        if self.reply(Kind::Refusal, &refusal.bytes(), caller, allowance) {
+            self.tally.refusals += 1;
+        }
+    }
+
+    /// Answer one receiver, when the answer is not longer than is left of its allowance.
+    fn reply(&mut self, kind: Kind, payload: &[u8], caller: &Caller, allowance: &mut usize) -> bool {
+        let Some(left) = allowance.checked_sub(HEADER + payload.len() + TAG) else { return false };
+        *allowance = left;
+        self.control(kind, payload, To::Address(caller.address));
+        true
     }
 
     fn beacon(&mut self, now: Nanos, wall: WallMillis) {
@@ -453,10 +467,10 @@ impl TransmitSession {
     }
 
     fn is_over(&self, now: Nanos) -> bool {
-        self.ended.is_some_and(|ended| match self.last_asked {
-            Some(asked) => now.saturating_sub(asked.max(ended)) >= LINGER,
-            None => now.saturating_sub(ended) >= LAST_BEACONS,
-        })
+        let Some(ended) = self.ended else { return false };
+        let beacons = ended + LAST_BEACONS;
+        let asked = self.last_asked.map_or(beacons, |asked| beacons.max(asked + LINGER));
+        now >= asked.min(beacons.max(ended + self.history.keep_for()))
     }
 }
 
