@@ -38,6 +38,8 @@ __all__ = [
     "GroupKeys",
     "KeyFile",
     "SigningKey",
+    "is_signer_name",
+    "load_any_key",
     "load_group_keys",
     "load_key_file",
     "load_signers",
@@ -197,6 +199,13 @@ def load_key_file(source: str, environ: Mapping[str, str] | None = None, *, look
     return _load(source, environ, _parse_group, looking=looking)
 
 
+def load_any_key(
+    source: str, environ: Mapping[str, str] | None = None, *, looking: bool = False
+) -> KeyFile | SigningKey:
+    """The keys in a file of either kind; otherwise as ``load_group_keys``."""
+    return _load(source, environ, _parse_either, looking=looking)
+
+
 def load_signing_key(source: str, environ: Mapping[str, str] | None = None, *, looking: bool = False) -> SigningKey:
     """The signing key in the file that ``source`` names; otherwise as ``load_group_keys``."""
     return _load(source, environ, _parse_signing, looking=looking)
@@ -282,6 +291,12 @@ def _lines_of(content: bytes) -> Iterator[_Line]:
         yield _Line(number, text, words)
 
 
+def _parse_either(given: Iterator[_Line]) -> KeyFile | SigningKey:
+    lines = list(given)
+    signs = any(line.words[:1] == (_SIGNS,) for line in lines)
+    return _parse_signing(iter(lines)) if signs else _parse_group(iter(lines))
+
+
 def _parse_group(given: Iterator[_Line]) -> KeyFile:
     lines: list[str | GroupKey] = []
     places: dict[bytes, int] = {}
@@ -350,7 +365,7 @@ def _parse_signers(given: Iterator[_Line]) -> tuple[tuple[str, bytes], ...]:
             continue
         if len(line.words) != 2:
             raise line.wrong(f"has {_count(line.words)}; a signer is a name and a public key, which is no secret")
-        if not _SIGNER.fullmatch(line.words[0]):
+        if not is_signer_name(line.words[0]):
             raise line.wrong("a name has letters, digits, '.', '_' and '-', 64 at most")
         key = line.key(1, "the public key")
         if key in places:
@@ -364,6 +379,11 @@ def _parse_signers(given: Iterator[_Line]) -> tuple[tuple[str, bytes], ...]:
 
 def _count(words: tuple[str, ...]) -> str:
     return f"{len(words)} word{'' if len(words) == 1 else 's'}"
+
+
+def is_signer_name(name: str) -> bool:
+    """Whether ``name`` can stand in a file of signers."""
+    return bool(_SIGNER.fullmatch(name))
 
 
 def new_secret() -> bytes:

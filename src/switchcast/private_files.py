@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from switchcast.errors import EndpointDenied, EndpointUnavailable
+from switchcast.errors import EndpointDenied, EndpointUnavailable, UsageError
 
 __all__ = [
     "LARGEST_FILE",
@@ -92,48 +92,59 @@ def read_owned(path: str, *, others: Literal["read", "write"], looking: bool = F
 
 
 def create(path: str, content: bytes) -> None:
-    """Write a file that does not exist yet, for its owner only. Raises ``FileExistsError`` and other ``OSError``."""
+    """Write a file that does not exist yet, for its owner only.
+
+    Raises ``UsageError`` if it does exist, ``EndpointDenied`` or ``EndpointUnavailable`` where none can be made.
+    """
     # Written whole under a name of this process first: a link fails where the name is taken, as O_EXCL does.
     new = _beside(path, f"{os.getpid()}.new")
-    try:
+    with _writing(path, new):
         _write(new, content, None)
         os.link(new, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)
-    _sync_folder(path)
+        os.unlink(new)
+        _sync_folder(path)
 
 
 def replace(path: str, content: bytes) -> None:
-    """Put ``content`` in place of what the file holds, at one moment; its owner and mode stay. Raises ``OSError``.
+    """Put ``content`` in place of what the file holds, at one moment; its owner and mode stay.
 
     Until that moment, and if it never comes, the old file is there. Whoever replaces what it read holds ``locked``.
+    Raises ``EndpointDenied`` or ``EndpointUnavailable`` where it cannot be written.
     """
     target = os.path.realpath(path)
     new = _beside(target, "new")  # always the same: what an interrupted command left is cleared away
-    try:
+    with _writing(path, new):
         _write(new, content, os.stat(target))
         os.rename(new, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)
-        raise
-    _sync_folder(target)
+        _sync_folder(target)
 
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """Keep other commands from changing the file; waits for one that does. Raises ``OSError``.
+    """Keep other commands from changing the file; waits for one that does. Raises as ``read_owned``.
 
     It is the file itself that is locked, so that who may not read it cannot hold anybody up; and as a change puts
     another file in its place, whoever has waited looks whether it is still the one.
     """
+    descriptor = _locked(path)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(path: str) -> int:
     while True:
-        with _opened(path, os.O_RDONLY | os.O_NONBLOCK) as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                yield
-                return
+        with _telling(path, "keys"):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
 
 
 def _check_mode(path: str, status: os.stat_result, others: Literal["read", "write"]) -> None:
@@ -178,6 +189,23 @@ def _telling(path: str, holding: str) -> Iterator[None]:
         raise EndpointDenied(f"{path}: {error.strerror}, though it should hold {holding}") from None
     except OSError as error:
         raise EndpointUnavailable(f"{path}: {error.strerror}, though it should hold {holding}") from None
+
+
+@contextlib.contextmanager
+def _writing(path: str, new: str) -> Iterator[None]:
+    """Clear ``new`` away where ``path`` cannot be written, and say why."""
+    try:
+        yield
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        if isinstance(error, FileExistsError):
+            raise UsageError(f"{path}: exists already, and is not written over; choose another name") from None
+        if isinstance(error, PermissionError):
+            raise EndpointDenied(f"{path}: cannot be written: {error.strerror}") from None
+        if isinstance(error, OSError):
+            raise EndpointUnavailable(f"{path}: cannot be written: {error.strerror}") from None
+        raise
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import typer
 
 from switchcast._native import __version__
 from switchcast.app import logs
-from switchcast.app.cli import config, demo, peers, pipe, rules, run, send, simulate, stats, status, tail
+from switchcast.app.cli import config, demo, key, peers, pipe, rules, run, send, simulate, stats, status, tail
 from switchcast.app.cli.render import printable
 from switchcast.app.cli.running import first_of
 from switchcast.errors import SwitchcastError
@@ -50,6 +50,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(config.app, name="config")
+app.add_typer(key.app, name="key")
 app.add_typer(rules.app, name="rules")
 
 
