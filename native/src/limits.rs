@@ -122,6 +122,10 @@ pub const STREAM_BYTES: usize = 32 * 1024 * 1024;
 /// would make all that the stream still sends too old to be taken. A million events/s need 12 days for it.
 pub const STREAM_REACH: u64 = 1 << 40;
 
+/// Gap records that wait until the program reads. A member that starts anew again and again makes some each time; beyond
+/// these the last one counts for all, without saying of which stream.
+pub const UNTOLD_GAPS: usize = 1_024;
+
 /// The limits by name, for documentation and for Python.
 pub const ALL: &[(&str, usize)] = &[
     ("event_bytes", EVENT_BYTES),
@@ -159,4 +163,5 @@ pub const ALL: &[(&str, usize)] = &[
     ("stream_items", STREAM_ITEMS),
     ("stream_bytes", STREAM_BYTES),
     ("stream_reach", STREAM_REACH as usize),
+    ("untold_gaps", UNTOLD_GAPS),
 ];

@@ -5,7 +5,7 @@ as lists. Users import these names from ``switchcast``; this module is not publi
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, final
+from typing import Any, Final, final
 
 __all__ = [
     "ESSENTIAL_HEADERS",
@@ -21,6 +21,8 @@ __all__ = [
     "Matcher",
     "Policy",
     "Receiver",
+    "ReliableReceiver",
+    "ReliableSender",
     "Sender",
     "StockFrames",
     "__version__",
@@ -353,6 +355,119 @@ class Sender:
     def destinations(self) -> list[dict[str, str | int]]:
         """One row a destination: ``address``, ``port``, ``kind``, ``datagrams``, ``errors``, ``last_error``."""
     def close(self) -> None: ...
+
+@final
+class ReliableReceiver:
+    """A ``Receiver`` for the modes ``traced`` and ``sealed``: it puts each sender's events in order, asks for those that
+    are missing, and tells in-band which will not come. A thread of its own reads and asks.
+
+    What is missing stands among the events as ``CUSTOM switchcast::gap`` (see ``switchcast.line.gaps``) with the trust
+    ``local``: ``Gap-Reason``, ``Gap-Events``, ``Gap-Sender``, ``Gap-Stream`` (hex) and ``Gap-Range``, the first and the
+    last sequence, as ``17-42``; ``17-``, without ``Gap-Events``, when nobody can know the last. What the ring has no
+    room for is told in the same way, with the reason ``overflow``.
+
+    ``keys``: 1 to 4 group keys of 32 bytes; without them ``traced`` only detects loss. ``repair``: whether to ask.
+    ``signers``: names and Ed25519 public keys. ``hold_unsigned``: events wait for a signature, and those that none
+    covers are rejected. ``deliver_stock``: whether ``traced`` takes datagrams without proof. The rest is as for
+    ``Receiver``; ``ValueError`` for keys of a wrong length.
+    """
+
+    def __new__(
+        cls,
+        addresses: Sequence[str],
+        port: int,
+        *,
+        mode: str,
+        keys: Sequence[bytes] | None = None,
+        repair: bool = True,
+        signers: Sequence[tuple[str, bytes]] | None = None,
+        hold_unsigned: bool = False,
+        deliver_stock: bool = True,
+        interface: str | None = None,
+        sources: Sequence[str] | None = None,
+        matcher: Matcher | None = None,
+        receive_buffer: int = 4194304,
+        ring_events: int = 65536,
+        ring_bytes: int = 67108864,
+        paused: bool = False,
+        shared: bool = False,
+    ) -> ReliableReceiver: ...
+    def resume(self) -> None:
+        """Start to read, for a receiver that was made ``paused``: until then the kernel's buffer fills."""
+    def fileno(self) -> int:
+        """Readable when ``read`` has something to give. Never to be read or closed by the caller."""
+    def read(self, max_events: int = 1024, /) -> list[Event]:
+        """What has arrived, events and gap records in each stream's order, without waiting."""
+    def wait(self, timeout: float | None = None, /) -> bool:
+        """Block, without the GIL, until ``read`` has something to give; False when ``timeout`` seconds passed."""
+    def rekey(self, keys: Sequence[bytes], /) -> None:
+        """Take what is under any of these keys from now on. Streams go on."""
+    def streams(self) -> list[dict[str, Any]]:
+        """One row a stream: ``sender``, ``stream`` (hex), ``address`` that is asked, ``admitted`` (``welcome``,
+        ``beacon`` or ``unproven``), ``silent``, ``ended``, and counts. Of those ``next - first`` is at all times the
+        sum of ``delivered``, ``gaps``, ``signatures``, ``rejected`` and ``held`` (they wait for a signature);
+        ``waiting`` are there but behind a hole; ``requests`` went out; ``repaired`` came because they were asked for,
+        ``spurious`` of themselves after that; ``duplicates`` were there already."""
+    def counters(self) -> dict[str, int]:
+        """Counts since the start, by name: ``datagrams``, ``bytes``, ``delivered`` (read by Python, gap records
+        included), ``unmatched``, ``condition_errors``, ``ring_overflow``, ``waiting``, ``kernel_drops``, ``unsent``
+        requests, a ``rejected_<reason>`` for every reason, and what the session counts."""
+    def sockets(self) -> list[dict[str, str | int]]:
+        """One row a socket: ``address``, ``port``, ``interface``, ``receive_buffer`` as the kernel granted it."""
+    def close(self) -> None: ...
+
+@final
+class ReliableSender:
+    """A ``Sender`` for the modes ``traced`` and ``sealed``: it keeps what it sent and sends it again to those who ask.
+
+    One unconnected socket an address family sends to all destinations and hears their requests; a thread of its own
+    answers, and says how far the stream got while nothing is sent. ``keys`` as for ``ReliableReceiver``, the sending one
+    first. ``keep`` bytes are kept for ``keep_for`` seconds, unless ``repair`` is off. ``signing`` is an Ed25519 seed of
+    32 bytes. The rest is as for ``Sender``; ``ValueError`` for keys of a wrong length.
+    """
+
+    def __new__(
+        cls,
+        addresses: Sequence[str],
+        port: int,
+        *,
+        mode: str,
+        keys: Sequence[bytes] | None = None,
+        cipher: str = "chacha20-poly1305",
+        repair: bool = True,
+        keep: int = 67108864,
+        keep_for: float = 30.0,
+        signing: bytes | None = None,
+        interface: str | None = None,
+        source: str | None = None,
+        ttl: int = 1,
+        loopback: bool = True,
+        sender: str | None = None,
+        send_buffer: int = 4194304,
+    ) -> ReliableSender: ...
+    def send(self, events: Sequence[Event], /) -> int:
+        """Send as many of ``events`` as the queues take without waiting; how many at the head of the list are on their
+        way. Come back with the rest of the same list a moment later. Raises ``EndpointClosed`` after ``end``."""
+    def abandon(self) -> None:
+        """As for ``Sender``; what ``send`` has taken goes on its way all the same."""
+    def take_too_large(self) -> tuple[str, int, int] | None:
+        """Name, size and limit (bytes) of the last event that was too large; told once."""
+    def rekey(self, keys: Sequence[bytes], /) -> None:
+        """Send under the first of these keys from now on, and take what is under any."""
+    def stream(self) -> str:
+        """The stream that it sends now, in hex."""
+    def counters(self) -> dict[str, int]:
+        """As for ``Sender``, and ``heard`` datagrams from receivers, ``unsent`` answers, a ``rejected_<reason>`` for
+        every reason, and what the session counts."""
+    def destinations(self) -> list[dict[str, str | int]]:
+        """One row a destination: ``address``, ``port``, ``kind``, ``datagrams``, ``errors``, ``last_error``."""
+    def fileno(self) -> int:
+        """Readable when it has ended. Never to be read or closed by the caller."""
+    def end(self, longest: float = 5.0, /) -> None:
+        """Send no more, tell the receivers so, and answer them as long as they ask, ``longest`` seconds at most. Returns
+        at once; ``fileno`` says when it is over."""
+    def close(self) -> None:
+        """End at once."""
 
 @final
 class CaptureReader:

@@ -9,6 +9,7 @@ mod layouts;
 mod matcher;
 mod names;
 mod policy;
+mod reliable;
 mod sockets;
 
 use crate::{frame, limits, matching, policy as policies, reject::Reject};
@@ -36,6 +37,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<policy::PyPolicy>()?;
     module.add_class::<sockets::PyReceiver>()?;
     module.add_class::<sockets::PySender>()?;
+    module.add_class::<reliable::PyReliableReceiver>()?;
+    module.add_class::<reliable::PyReliableSender>()?;
     module.add_class::<capture::PyCaptureReader>()?;
     module.add_class::<capture::PyCaptureWriter>()?;
     module.add_function(wrap_pyfunction!(frames::stock_misreads, module)?)?;

@@ -4,7 +4,7 @@ use super::event::PyEvent;
 use super::frames;
 use super::matcher::PyMatcher;
 use crate::event::Event;
-use crate::socket::{Intake, ReceiveOptions, Receiver, SendOptions, Sender, SocketError};
+use crate::socket::{DestinationRow, Intake, ReceiveOptions, Receiver, SendOptions, Sender, SocketError, SocketRow};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use std::net::IpAddr;
@@ -50,14 +50,7 @@ impl PyReceiver {
         paused: bool,
         shared: bool,
     ) -> PyResult<Self> {
-        let options = ReceiveOptions {
-            addresses: parse_all(&addresses)?,
-            port,
-            interface,
-            sources: parse_all(&sources.unwrap_or_default())?,
-            receive_buffer,
-            shared,
-        };
+        let options = receive_options(&addresses, port, interface, sources, receive_buffer, shared)?;
         let intake = Intake { psk: frames::expand(psk)?, matcher: matcher.map(|matcher| Arc::clone(&matcher.get().0)) };
         let opened = py.detach(|| Receiver::open(&options, intake, ring_events, ring_bytes, paused));
         Ok(PyReceiver(opened?))
@@ -79,21 +72,7 @@ impl PyReceiver {
 
     #[pyo3(signature = (timeout=None, /))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let started = Instant::now();
-        let timeout = timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
-        loop {
-            if py.detach(|| self.0.is_closed()) {
-                return Ok(false);
-            }
-            let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
-            if py.detach(|| self.0.wait(left)) {
-                return Ok(!py.detach(|| self.0.is_closed()));
-            }
-            py.check_signals()?;
-            if left.is_some_and(|left| left.is_zero()) {
-                return Ok(false);
-            }
-        }
+        wait_until(py, timeout, |left| self.0.wait(left), || self.0.is_closed())
     }
 
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -106,15 +85,7 @@ impl PyReceiver {
     }
 
     fn sockets<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let row = |row: &crate::socket::SocketRow| {
-            let shown = PyDict::new(py);
-            shown.set_item("address", &row.address)?;
-            shown.set_item("port", row.port)?;
-            shown.set_item("interface", &row.interface)?;
-            shown.set_item("receive_buffer", row.receive_buffer)?;
-            Ok(shown)
-        };
-        self.0.sockets().iter().map(row).collect()
+        rows_of(py, self.0.sockets())
     }
 
     fn close(&self, py: Python<'_>) {
@@ -184,17 +155,7 @@ impl PySender {
     }
 
     fn destinations<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let row = |row: crate::socket::DestinationRow| {
-            let shown = PyDict::new(py);
-            shown.set_item("address", row.address)?;
-            shown.set_item("port", row.port)?;
-            shown.set_item("kind", row.kind)?;
-            shown.set_item("datagrams", row.datagrams)?;
-            shown.set_item("errors", row.errors)?;
-            shown.set_item("last_error", row.last_error)?;
-            Ok(shown)
-        };
-        self.lock().destinations().into_iter().map(row).collect()
+        rows_of(py, &self.lock().destinations())
     }
 
     fn close(&self) {
@@ -208,10 +169,81 @@ impl PySender {
     }
 }
 
-fn parse_all(addresses: &[String]) -> PyResult<Vec<IpAddr>> {
+/// A row of a table, as Python sees it: a dictionary.
+pub trait Row {
+    fn fill(&self, shown: &Bound<'_, PyDict>) -> PyResult<()>;
+}
+
+impl Row for SocketRow {
+    fn fill(&self, shown: &Bound<'_, PyDict>) -> PyResult<()> {
+        shown.set_item("address", &self.address)?;
+        shown.set_item("port", self.port)?;
+        shown.set_item("interface", &self.interface)?;
+        shown.set_item("receive_buffer", self.receive_buffer)
+    }
+}
+
+impl Row for DestinationRow {
+    fn fill(&self, shown: &Bound<'_, PyDict>) -> PyResult<()> {
+        shown.set_item("address", &self.address)?;
+        shown.set_item("port", self.port)?;
+        shown.set_item("kind", self.kind)?;
+        shown.set_item("datagrams", self.datagrams)?;
+        shown.set_item("errors", self.errors)?;
+        shown.set_item("last_error", &self.last_error)
+    }
+}
+
+/// Each row as a dictionary.
+pub fn rows_of<'py>(py: Python<'py>, rows: &[impl Row]) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    let shown = |row: &_| {
+        let shown = PyDict::new(py);
+        Row::fill(row, &shown)?;
+        Ok(shown)
+    };
+    rows.iter().map(shown).collect()
+}
+
+/// Wait, without the GIL, until there is something to read, for `timeout` seconds at most; False when there is not.
+pub fn wait_until(
+    py: Python<'_>,
+    timeout: Option<f64>,
+    wait: impl Fn(Option<Duration>) -> bool + Sync,
+    is_closed: impl Fn() -> bool + Sync,
+) -> PyResult<bool> {
+    let started = Instant::now();
+    let timeout = timeout.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
+    loop {
+        if py.detach(&is_closed) {
+            return Ok(false);
+        }
+        let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+        if py.detach(|| wait(left)) {
+            return Ok(!py.detach(&is_closed));
+        }
+        py.check_signals()?;
+        if left.is_some_and(|left| left.is_zero()) {
+            return Ok(false);
+        }
+    }
+}
+
+pub fn receive_options(
+    addresses: &[String],
+    port: u16,
+    interface: Option<String>,
+    sources: Option<Vec<String>>,
+    receive_buffer: usize,
+    shared: bool,
+) -> PyResult<ReceiveOptions> {
+    let sources = parse_all(&sources.unwrap_or_default())?;
+    Ok(ReceiveOptions { addresses: parse_all(addresses)?, port, interface, sources, receive_buffer, shared })
+}
+
+pub fn parse_all(addresses: &[String]) -> PyResult<Vec<IpAddr>> {
     addresses.iter().map(|text| parse_address(text)).collect()
 }
 
-fn parse_address(text: &str) -> PyResult<IpAddr> {
+pub fn parse_address(text: &str) -> PyResult<IpAddr> {
     text.parse().map_err(|_| UrlError::new_err(format!("{text:?} is not an IP address")))
 }

@@ -1,26 +1,10 @@
 //! What a receiving session hands over, and what it tells of the streams that it hears.
 
 use crate::sealed::header::StreamId;
+pub use crate::stream::Lost;
 use crate::trust::Trust;
 use std::net::SocketAddr;
 use std::ops::Range;
-
-/// Why events are missing for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lost {
-    /// The sender does not keep them any more.
-    Expired,
-    /// The sender will not send them again to a receiver that cannot keep up.
-    Lagging,
-    /// Nothing is heard from the sender.
-    Silent,
-    /// The stream has ended.
-    Ended,
-    /// So much came after them that there was no room to wait any longer.
-    Overtaken,
-    /// Repair is off, or there is no key to ask with.
-    Unrepaired,
-}
 
 /// What a receiving session hands over, in the order of its stream.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::poll::checked;
 use socket2::Socket;
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 
 /// Datagrams that one call reads at most. More would not pay: at 32 the call itself is down to a few per cent.
@@ -93,7 +93,26 @@ impl Batch {
         (&self.data[start..start + length], message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0)
     }
 
-    /// Where datagram `slot` came from.
+    /// The same, to be opened in place.
+    pub fn datagram_mut(&mut self, slot: usize) -> (&mut [u8], bool) {
+        let message = &self.messages[slot];
+        let start = slot * STRIDE;
+        let length = (message.msg_len as usize).min(BUFFER);
+        let truncated = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+        (&mut self.data[start..start + length], truncated)
+    }
+
+    /// Where an answer to datagram `slot` goes: its source, with the interface that a link-local address needs.
+    pub fn answer_to(&self, slot: usize) -> Option<SocketAddr> {
+        self.source(slot).map(|source| match source {
+            SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => {
+                SocketAddrV6::new(*v6.ip(), v6.port(), 0, self.names[slot].sin6_scope_id).into()
+            }
+            other => other,
+        })
+    }
+
+    /// Where datagram `slot` came from, for display and for comparison with configured addresses.
     pub fn source(&self, slot: usize) -> Option<SocketAddr> {
         let name = &self.names[slot];
         let port = u16::from_be(name.sin6_port);

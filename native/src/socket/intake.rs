@@ -40,16 +40,25 @@ impl Intake {
         counts.datagrams += 1;
         counts.bytes += datagram.len() as u64;
         let opened = if truncated { Err(Reject::Truncated) } else { self.open(datagram) };
+        let mut event = self.wanted(opened, counts)?;
+        event.source = source().map_or(Source::Unknown, Source::Datagram);
+        event.received = received;
+        event.trust = Trust::Stock;
+        Some(event)
+    }
+
+    /// The event with this text, when it is one that is asked for. The text is copied for such a one only.
+    pub fn choose(&self, text: &[u8], counts: &mut Counts) -> Option<Event> {
+        let opened = if self.is_bound(text) { Event::parse(text).map(Some) } else { Ok(None) };
+        self.wanted(opened, counts)
+    }
+
+    fn wanted(&self, opened: Result<Option<Event>, Reject>, counts: &mut Counts) -> Option<Event> {
         match opened {
-            Ok(Some(mut event)) => {
-                if !self.condition_holds(&event, counts) {
-                    counts.unmatched += 1;
-                    return None;
-                }
-                event.source = source().map_or(Source::Unknown, Source::Datagram);
-                event.received = received;
-                event.trust = Trust::Stock;
-                Some(event)
+            Ok(Some(event)) if self.condition_holds(&event, counts) => Some(event),
+            Ok(Some(_)) => {
+                counts.unmatched += 1;
+                None
             }
             Ok(None) => {
                 counts.unmatched += 1;

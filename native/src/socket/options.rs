@@ -164,11 +164,7 @@ pub fn open_sending(address: IpAddr, interface: &Interface, options: &SendOption
     let at = scoped(address, options.port, interface.index);
     let told = |what: &str, error: io::Error| explain(what, at, &interface.name, &error);
     let socket = open(address).map_err(|error| told("open a socket for", error))?;
-    socket.set_send_buffer_size(options.send_buffer).map_err(|error| told("set the send buffer of", error))?;
-    let (level, name) =
-        if address.is_ipv6() { (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) } else { (libc::IPPROTO_IP, libc::IP_RECVERR) };
-    // Without this, a full queue swallows datagrams and the call still succeeds.
-    set_flag(&socket, level, name, true).map_err(|error| told("hear of errors from", error))?;
+    set_for_sending(&socket, address, options.send_buffer).map_err(|error| told("prepare to send to", error))?;
     if address.is_multicast() {
         set_multicast_sending(&socket, address, interface, options)
             .map_err(|error| told("set the multicast options for", error))?;
@@ -183,6 +179,39 @@ pub fn open_sending(address: IpAddr, interface: &Interface, options: &SendOption
     Ok(socket)
 }
 
+/// A socket that is not connected: it sends to many, groups among them, and hears from its own port what is answered.
+///
+/// `local` is bound, with any port; the unspecified address of a family for any address of that family.
+pub fn open_answering(
+    local: IpAddr,
+    interface: &Interface,
+    options: &SendOptions,
+    receive_buffer: usize,
+) -> Result<Socket, SocketError> {
+    let at = scoped(local, 0, interface.index);
+    let told = |what: &str, error: io::Error| explain(what, at, &interface.name, &error);
+    let socket = open(local).map_err(|error| told("open a socket for", error))?;
+    set_for_sending(&socket, local, options.send_buffer).map_err(|error| told("prepare to send from", error))?;
+    set_receive_buffer(&socket, receive_buffer).map_err(|error| told("set the receive buffer of", error))?;
+    set_multicast_sending(&socket, local, interface, options)
+        .map_err(|error| told("set the multicast options for", error))?;
+    socket.set_broadcast(true).map_err(|error| told("prepare to send from", error))?;
+    if local.is_ipv6() {
+        socket.set_only_v6(true).map_err(|error| told("open a socket for", error))?;
+    }
+    hear_only_own_groups(&socket, local).map_err(|error| told("listen on", error))?;
+    socket.bind(&SockAddr::from(at)).map_err(|error| told("bind", error))?;
+    Ok(socket)
+}
+
+fn set_for_sending(socket: &Socket, address: IpAddr, send_buffer: usize) -> io::Result<()> {
+    socket.set_send_buffer_size(send_buffer)?;
+    let (level, name) =
+        if address.is_ipv6() { (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) } else { (libc::IPPROTO_IP, libc::IP_RECVERR) };
+    // Without this, a full queue swallows datagrams and the call still succeeds.
+    set_flag(socket, level, name, true)
+}
+
 fn open(address: IpAddr) -> io::Result<Socket> {
     let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
@@ -191,7 +220,7 @@ fn open(address: IpAddr) -> io::Result<Socket> {
 }
 
 /// Link-local IPv6 addresses mean something only together with an interface.
-fn scoped(address: IpAddr, port: u16, index: u32) -> SocketAddr {
+pub fn scoped(address: IpAddr, port: u16, index: u32) -> SocketAddr {
     match address {
         IpAddr::V4(_) => SocketAddr::new(address, port),
         IpAddr::V6(v6) => {

@@ -75,7 +75,11 @@ impl AsRawFd for Epoll {
 pub fn wait_readable(fds: &[RawFd], timeout: Option<Duration>) -> bool {
     let mut watched: Vec<libc::pollfd> =
         fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
-    let milliseconds = timeout.map_or(-1, |time| time.as_micros().div_ceil(1000).min(i32::MAX as u128) as libc::c_int);
-    // SAFETY: the pointer and the count are those of one vector.
-    unsafe { libc::poll(watched.as_mut_ptr(), watched.len() as libc::nfds_t, milliseconds) > 0 }
+    let time = timeout.map(|time| libc::timespec {
+        tv_sec: time.as_secs().min(i32::MAX as u64) as libc::time_t,
+        tv_nsec: time.subsec_nanos().into(),
+    });
+    let time = time.as_ref().map_or(std::ptr::null(), |time| &raw const *time);
+    // SAFETY: the pointer and the count are those of one vector, and the time is a local or none.
+    unsafe { libc::ppoll(watched.as_mut_ptr(), watched.len() as libc::nfds_t, time, std::ptr::null()) > 0 }
 }

@@ -20,10 +20,11 @@ use super::batch::{BATCH, Batch, kernel_drops};
 use super::intake::{Counts, Intake};
 use super::options::{ReceiveOptions, SocketError, find_interface, open_receiving};
 use super::poll::{Epoll, Wake, wait_readable};
+use super::ring::Ring;
 use crate::event::Event;
 use socket2::Socket;
-use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,6 +52,18 @@ pub struct SocketRow {
     pub receive_buffer: usize,
 }
 
+impl SocketRow {
+    /// Of a socket that `address` was asked for, and `port`: 0 for any.
+    pub fn of(socket: &Socket, address: IpAddr, port: u16, interface: &str) -> SocketRow {
+        SocketRow {
+            address: address.to_string(),
+            port: socket.local_addr().ok().and_then(|at| at.as_socket()).map_or(port, |at| at.port()),
+            interface: interface.to_owned(),
+            receive_buffer: socket.recv_buffer_size().unwrap_or(0),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Paused,
@@ -70,21 +83,12 @@ struct Reader {
     turn: usize,
 }
 
-#[derive(Default)]
-struct Ring {
-    events: VecDeque<Event>,
-    bytes: usize,
-    overflow: u64,
-    /// Whether `filled` is up for us.
-    told: bool,
-}
-
 struct Shared {
     intake: Intake,
     reader: Mutex<Reader>,
     ring: Mutex<Ring>,
-    ring_events: usize,
-    ring_bytes: usize,
+    /// Events that found it full.
+    overflow: AtomicU64,
     /// What the loop watches: the sockets while Inline, and `filled` always.
     watched: Epoll,
     /// Up while the ring holds something, or the receiver is closed.
@@ -125,13 +129,7 @@ impl Receiver {
         let mut rows = Vec::new();
         for &address in &options.addresses {
             let socket = open_receiving(address, &interface, options)?;
-            let bound = socket.local_addr().ok().and_then(|at| at.as_socket()).map_or(options.port, |at| at.port());
-            rows.push(SocketRow {
-                address: address.to_string(),
-                port: bound,
-                interface: interface.name.clone(),
-                receive_buffer: socket.recv_buffer_size().unwrap_or(0),
-            });
+            rows.push(SocketRow::of(&socket, address, options.port, &interface.name));
             sockets.push(socket);
         }
         let failed = |error: io::Error| SocketError::Unavailable(format!("cannot watch sockets: {error}"));
@@ -144,9 +142,8 @@ impl Receiver {
         let shared = Arc::new(Shared {
             intake,
             reader: Mutex::new(reader),
-            ring: Mutex::default(),
-            ring_events,
-            ring_bytes,
+            ring: Mutex::new(Ring::new(ring_events, ring_bytes)),
+            overflow: AtomicU64::new(0),
             watched,
             filled,
             changed: Wake::new().map_err(failed)?,
@@ -207,8 +204,8 @@ impl Receiver {
             ("delivered", self.shared.delivered.load(Ordering::Relaxed)),
             ("unmatched", counts.unmatched),
             ("condition_errors", counts.condition_errors),
-            ("ring_overflow", ring.overflow),
-            ("waiting", ring.events.len() as u64),
+            ("ring_overflow", self.shared.overflow.load(Ordering::Relaxed)),
+            ("waiting", ring.len() as u64),
             ("kernel_drops", drops),
         ]
         .map(|(name, count)| (name.to_owned(), count))
@@ -324,32 +321,17 @@ impl Shared {
     /// Move at most `most` events from the ring to `events`; whether the ring is empty now.
     fn take_from_ring(&self, most: usize, events: &mut Vec<Event>) -> bool {
         let mut ring = locked(&self.ring);
-        let count = ring.events.len().min(most);
-        let mut bytes = 0;
-        events.extend(ring.events.drain(..count).inspect(|event| bytes += event.text().len()));
-        ring.bytes -= bytes;
-        if ring.events.is_empty() && ring.told {
-            self.filled.clear();
-            ring.told = false;
-        }
-        ring.events.is_empty()
+        ring.take(most, events, &self.filled);
+        ring.is_empty()
     }
 
     /// Move `events` to the ring, as far as it has room, and raise the flag when `announce` says so.
     fn put_into_ring(&self, events: &mut Vec<Event>, announce: bool) {
         let mut ring = locked(&self.ring);
-        for event in events.drain(..) {
-            let bytes = event.text().len();
-            if ring.events.len() >= self.ring_events || ring.bytes + bytes > self.ring_bytes {
-                ring.overflow += 1;
-                continue;
-            }
-            ring.bytes += bytes;
-            ring.events.push_back(event);
-        }
-        if announce && !ring.told && !ring.events.is_empty() {
-            self.filled.set();
-            ring.told = true;
+        let refused = events.drain(..).filter_map(|event| ring.put(event).err()).count();
+        self.overflow.fetch_add(refused as u64, Ordering::Relaxed);
+        if announce {
+            ring.announce(&self.filled);
         }
     }
 
