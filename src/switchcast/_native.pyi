@@ -23,6 +23,7 @@ __all__ = [
     "Receiver",
     "ReliableReceiver",
     "ReliableSender",
+    "SealedFrames",
     "Sender",
     "StockFrames",
     "__version__",
@@ -193,6 +194,45 @@ class StockFrames:
     def frame(self, event: Event, /, *, salt: str | None = None) -> bytes:
         """The datagram that the module would send for this event. Under a key, ``salt`` is the UUID in front (36
         characters); a fresh random one by default."""
+
+@final
+class SealedFrames:
+    """Sealed frames to events and back, without the streams that carry them: for tests, tools and documentation.
+
+    ``secret`` is a group key (32 bytes) and is never shown, ``sender`` the name of who sends, ``stream`` 16 bytes that are
+    random by default, ``cipher`` what is sealed with (``chacha20-poly1305`` or ``aes-256-gcm``); ``ValueError`` for
+    others. What is opened may be of any sender and stream under the same key, and under either cipher.
+
+    Whoever seals must not use a sequence of a stream twice: two frames under one nonce betray what both of them hold.
+    Nothing here watches over that, nor over frames that are opened twice; the endpoints do.
+    """
+
+    def __new__(
+        cls, secret: bytes, *, sender: str, stream: bytes | None = None, cipher: str = "chacha20-poly1305"
+    ) -> SealedFrames: ...
+    @property
+    def stream(self) -> bytes: ...
+    def frame(self, event: Event, sequence: int, /) -> list[bytes]:
+        """The event's frames: one, or as many fragments as it takes. ``ValueError`` beyond a mebibyte."""
+    def open(self, frames: Sequence[bytes], /) -> Event:
+        """The event whose frames these are, in any order. Raises ``RejectedDatagram`` with the reason for a frame that
+        is not authentic, ``ValueError`` when one is missing or they are of more than one event."""
+    def control(self, kind: str, payload: bytes, sequence: int, /) -> bytes:
+        """The control frame of this kind (``beacon``, ``hello``, ``welcome``, ``request``, ``refusal``). Control frames
+        have a sequence of their own."""
+    def message(self, frame: bytes, /) -> dict[str, object]:
+        """What a control frame says, by the names that docs/sealed.md gives. Raises ``RejectedDatagram``."""
+    def sign(self, events: Sequence[Event], first: int, seed: bytes, /) -> bytes:
+        """The signature frame behind these events, 1 to 64, of which the first was sent as ``first``; by the Ed25519 key
+        that has this seed of 32 bytes."""
+    def signer(self, signature: bytes, events: Sequence[Event], signers: Mapping[str, bytes], /) -> str:
+        """Who of ``signers`` (names, each with its public key) signed just these events in this frame. Raises
+        ``RejectedDatagram`` with the reason ``bad_signature`` when nobody did."""
+    @staticmethod
+    def header(frame: bytes, /) -> dict[str, object]:
+        """What stands in front of a frame in the clear, authentic or not: ``kind``, ``key`` (as ``key_id`` tells it),
+        ``sender``, ``stream``, ``sequence``, ``fragment``, ``fragments``, ``repair`` (whether it says that it is sent
+        again), ``cipher`` and ``dictionary``. Raises ``RejectedDatagram``."""
 
 def key_id(secret: bytes, /) -> str:
     """A group key's name on the wire, eight hexadecimal digits that tell nothing of the key.

@@ -21,6 +21,6 @@ pub fn public_key<'py>(py: Python<'py>, seed: &[u8]) -> PyResult<Bound<'py, PyBy
 }
 
 /// The 32 bytes of a key; `ValueError` without them in it when they are more or fewer.
-fn exactly(secret: &[u8]) -> PyResult<[u8; KEY]> {
+pub fn exactly(secret: &[u8]) -> PyResult<[u8; KEY]> {
     secret.try_into().map_err(|_| PyValueError::new_err(format!("a key has {KEY} bytes, not {}", secret.len())))
 }

@@ -10,6 +10,7 @@ mod matcher;
 mod names;
 mod policy;
 mod reliable;
+mod sealed;
 mod sockets;
 
 use crate::{frame, limits, matching, policy as policies, reject::Reject};
@@ -33,6 +34,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("MAX_DATAGRAM_IPV6", limits::DATAGRAM_IPV6_BYTES)?;
     module.add_class::<event::PyEvent>()?;
     module.add_class::<frames::StockFrames>()?;
+    module.add_class::<sealed::SealedFrames>()?;
     module.add_class::<matcher::PyMatcher>()?;
     module.add_class::<policy::PyPolicy>()?;
     module.add_class::<sockets::PyReceiver>()?;

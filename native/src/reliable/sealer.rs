@@ -46,9 +46,14 @@ impl Sealer {
         (self.header.key, &self.mac)
     }
 
+    /// The header of a frame of its own, not cut into fragments and not packed; a signature is made for it.
+    pub fn header(&self, kind: Kind, sequence: u64) -> Header {
+        Header { kind, sequence, ..self.header }
+    }
+
     /// A control frame: `sequence` counts those of this stream alone, and none has the same twice.
     pub fn control(&self, kind: Kind, sequence: u64, payload: &[u8]) -> Arc<[u8]> {
-        self.seal(&Header { kind, sequence, ..self.header }, payload)
+        self.seal(&self.header(kind, sequence), payload)
     }
 
     /// The frames of an event or a signature, with these flags: always the same bytes for the same sequence. Only

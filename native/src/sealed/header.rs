@@ -69,10 +69,25 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind, in the order of their bytes.
+    pub const ALL: [Kind; 7] =
+        [Kind::Event, Kind::Signature, Kind::Beacon, Kind::Hello, Kind::Welcome, Kind::Request, Kind::Refusal];
+
     fn from_byte(byte: u8) -> Option<Kind> {
-        [Kind::Event, Kind::Signature, Kind::Beacon, Kind::Hello, Kind::Welcome, Kind::Request, Kind::Refusal]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        Kind::ALL.into_iter().find(|kind| *kind as u8 == byte)
+    }
+
+    /// The word for it that Python uses.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Event => "event",
+            Kind::Signature => "signature",
+            Kind::Beacon => "beacon",
+            Kind::Hello => "hello",
+            Kind::Welcome => "welcome",
+            Kind::Request => "request",
+            Kind::Refusal => "refusal",
+        }
     }
 
     /// Whether it is counted by the sequence of events.
@@ -90,6 +105,24 @@ pub enum Cipher {
     ChaCha20Poly1305 = 1,
     /// AES-256-GCM (NIST SP 800-38D).
     Aes256Gcm = 2,
+}
+
+impl Cipher {
+    /// Every cipher, the default first.
+    pub const ALL: [Cipher; 2] = [Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm];
+
+    /// The word for it that settings and Python use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Cipher::ChaCha20Poly1305 => "chacha20-poly1305",
+            Cipher::Aes256Gcm => "aes-256-gcm",
+        }
+    }
+
+    /// The cipher that this is the word for.
+    pub fn of_word(word: &str) -> Option<Cipher> {
+        Cipher::ALL.into_iter().find(|cipher| cipher.word() == word)
+    }
 }
 
 /// A group key's name on the wire.
@@ -132,11 +165,7 @@ impl Header {
         if bytes[2] != VERSION {
             return Err(Reject::FrameVersion);
         }
-        let cipher = match bytes[45] {
-            1 => Cipher::ChaCha20Poly1305,
-            2 => Cipher::Aes256Gcm,
-            _ => return Err(Reject::MalformedFrame),
-        };
+        let cipher = Cipher::ALL.into_iter().find(|cipher| *cipher as u8 == bytes[45]);
         let header = Header {
             kind: Kind::from_byte(bytes[3]).ok_or(Reject::MalformedFrame)?,
             key: part(bytes, 4),
@@ -146,7 +175,7 @@ impl Header {
             fragment: u16::from_be_bytes(part(bytes, 40)),
             fragments: u16::from_be_bytes(part(bytes, 42)),
             flags: bytes[44],
-            cipher,
+            cipher: cipher.ok_or(Reject::MalformedFrame)?,
             dictionary: u16::from_be_bytes(part(bytes, 46)),
         };
         let wrong = header.fragment >= header.fragments

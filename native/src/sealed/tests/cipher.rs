@@ -3,7 +3,7 @@ use super::*;
 use crate::keys::KEY;
 use proptest::prelude::*;
 
-const CIPHERS: [Cipher; 2] = [Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm];
+const CIPHERS: [Cipher; 2] = Cipher::ALL;
 const STREAM: StreamId = [6; 16];
 
 fn key(byte: u8) -> GroupKey {
@@ -113,15 +113,7 @@ fn payloads_cannot_change_places() {
 }
 
 fn any_kind() -> impl Strategy<Value = Kind> {
-    prop::sample::select(vec![
-        Kind::Event,
-        Kind::Signature,
-        Kind::Beacon,
-        Kind::Hello,
-        Kind::Welcome,
-        Kind::Request,
-        Kind::Refusal,
-    ])
+    prop::sample::select(Kind::ALL.to_vec())
 }
 
 /// What a nonce is made of: near one another as often as far apart.
