@@ -73,3 +73,6 @@ pub enum To {
     /// To one address, the one that a datagram came from.
     Address(SocketAddr),
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,11 @@ impl Repairs {
         self.due
     }
 
+    /// How many sequences are held.
+    pub fn held(&self) -> usize {
+        self.asks.len()
+    }
+
     /// Drop what is held; it will be asked for again.
     pub fn forget(&mut self) {
         self.asks.clear();

@@ -129,7 +129,11 @@ impl Requesters {
         self.rows.len() >= REQUESTERS
     }
 
-    /// Whether anybody was ever heard from.
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

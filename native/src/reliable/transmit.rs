@@ -255,6 +255,7 @@ impl TransmitSession {
     /// time; `too_large`: events that were not sent. `repairs`: sequences that were sent again, `repairs_shared` of them
     /// to the group, `repair_bytes` their bytes. `requests`, `hellos`: what came; `misdirected`: those for another
     /// stream; `refusals`: what was answered with one, `lagging` of them because the receiver asked for too much.
+    /// `requests_held`: sequences asked for and not answered yet; `receivers_known`: who asked or said hello;
     /// `events_kept`, `bytes_kept`: what can be sent again now.
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         let Tally { events, signatures, datagrams, bytes, too_large, beacons, hellos, requests, .. } = self.tally;
@@ -273,6 +274,8 @@ impl TransmitSession {
             ("repair_bytes", self.repairs.bytes),
             ("refusals", self.tally.refusals),
             ("lagging", self.tally.lagging),
+            ("requests_held", self.repairs.held() as u64),
+            ("receivers_known", self.requesters.len() as u64),
             ("events_kept", self.history.len() as u64),
             ("bytes_kept", self.history.bytes() as u64),
         ]
@@ -469,7 +472,7 @@ impl TransmitSession {
     fn is_over(&self, now: Nanos) -> bool {
         let Some(ended) = self.ended else { return false };
         let beacons = ended + LAST_BEACONS;
-        let asked = self.last_asked.map_or(beacons, |asked| beacons.max(asked + LINGER));
+        let asked = self.last_asked.map_or(beacons, |asked| asked.max(ended) + LINGER);
         now >= asked.min(beacons.max(ended + self.history.keep_for()))
     }
 }

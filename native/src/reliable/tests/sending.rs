@@ -1,0 +1,218 @@
+//! What goes to the group: events, beacons, the end, and what is kept of it.
+
+use super::member::*;
+use crate::frame;
+use crate::limits::{DATAGRAM_IPV4_BYTES, SEALED_EVENT_BYTES};
+use crate::reliable::transmit::{TransmitSession, TransmitSettings};
+use crate::reliable::{MILLISECOND, Mode, Nanos, Outgoing, SECOND, To};
+use crate::sealed::header::{Cipher, FRAME, Header, Kind};
+use crate::traced;
+
+fn times_of_beacons(sent: &[(Nanos, Outgoing)]) -> Vec<Nanos> {
+    let is_beacon = |outgoing: &Outgoing| outgoing.to == To::Group && beacon(outgoing).is_some();
+    sent.iter().filter(|(_, outgoing)| is_beacon(outgoing)).map(|(now, _)| now / MILLISECOND).collect()
+}
+
+#[test]
+fn a_sealed_event_is_frames_that_open_to_its_text() {
+    for cipher in [Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm] {
+        let mut session = session(TransmitSettings { cipher, ..settings(Mode::Sealed) });
+        for (number, bytes) in [(1, 10), (2, 5_000), (3, 300_000)] {
+            let sent = event(number, bytes);
+            let frames = send(&mut session, &sent, 0);
+            assert!(frames.iter().all(|frame| frame.len() <= FRAME));
+            assert!(frames.iter().all(|frame| Header::read(frame).unwrap().0.sequence == number));
+            assert!(frames.iter().all(|frame| Header::read(frame).unwrap().0.cipher == cipher));
+            assert_eq!(text_of(frames.iter().map(|frame| &frame[..])), sent.text());
+        }
+    }
+}
+
+#[test]
+fn the_senders_line_is_added_in_either_mode() {
+    let line = b"Multicast-Sender: fs1\n";
+    let sent = event(1, 10);
+    let text = [sent.header_lines(), line, sent.framed_body()].concat();
+    let mut out = Vec::new();
+    session(settings(Mode::Sealed)).send(&sent, line, 0, &mut out).unwrap();
+    assert_eq!(text_of(out.iter().map(|frame| &frame[..])), text);
+    out.clear();
+    session(settings(Mode::Traced)).send(&sent, line, 0, &mut out).unwrap();
+    let stamped = frame::text_of(&out[0]).unwrap();
+    assert_eq!(&*traced::without_stamp(stamped, &traced::read(stamped).unwrap().unwrap()), text);
+}
+
+#[test]
+fn a_traced_event_is_a_stock_datagram_that_counts_and_proves() {
+    let mut session = session(settings(Mode::Traced));
+    for number in 1..4 {
+        let datagrams = send(&mut session, &event(number, 700), 0);
+        let text = frame::text_of(&datagrams[0]).unwrap();
+        let stamp = traced::read(text).unwrap().unwrap();
+        assert_eq!((datagrams.len(), stamp.stream, stamp.sequence), (1, session.stream(), number));
+        let mac = traced::Mac::new(&key(1).subkey(&session.stream(), crate::keys::Purpose::Mac));
+        assert_eq!(stamp.proof.unwrap().0, key(1).id());
+        assert_eq!(mac.verify(text, &stamp), Ok(()));
+    }
+}
+
+#[test]
+fn a_traced_session_without_a_key_counts_and_does_nothing_else() {
+    let mut session = TransmitSession::new(settings(Mode::Traced), None, 0, WALL);
+    for number in 1..4 {
+        let datagrams = send(&mut session, &event(number, 700), 0);
+        let stamp = traced::read(frame::text_of(&datagrams[0]).unwrap()).unwrap().unwrap();
+        assert_eq!((stamp.sequence, stamp.proof), (number, None));
+    }
+    assert_eq!(session.tick(SECOND, WALL), None);
+    let mut member = Member::new(&session, 1);
+    assert_eq!(member.ask(&mut session, &[1..4], SECOND), []);
+    assert_eq!((rejected(&session, "unknown_key"), counted(&session, "events_kept")), (1, 0));
+    session.end(SECOND, WALL);
+    assert_eq!(session.outgoing().count(), 0);
+}
+
+#[test]
+fn an_event_that_is_too_large_takes_no_sequence() {
+    let mut out = Vec::new();
+    let mut sealed = session(settings(Mode::Sealed));
+    let size = event(1, 2 * SEALED_EVENT_BYTES).text().len();
+    assert_eq!(sealed.send(&event(1, 2 * SEALED_EVENT_BYTES), b"", 0, &mut out), Err(size));
+    let mut traced = session(settings(Mode::Traced));
+    assert!(traced.send(&event(1, DATAGRAM_IPV4_BYTES), b"", 0, &mut out).unwrap_err() > DATAGRAM_IPV4_BYTES);
+    assert!(out.is_empty());
+    for session in [&mut sealed, &mut traced] {
+        assert_eq!((counted(session, "events"), counted(session, "too_large")), (0, 1));
+        session.tick(0, WALL);
+        let sent: Vec<_> = session.outgoing().collect();
+        assert_eq!(beacon(&sent[0]).unwrap().next, 1);
+    }
+}
+
+#[test]
+fn beacons_follow_the_last_event_soon_and_then_come_every_half_second() {
+    let mut session = session(settings(Mode::Sealed));
+    assert_eq!(times_of_beacons(&run_until(&mut session, 0, 1_200 * MILLISECOND)), [0, 20, 100, 600, 1_100]);
+    let now = 1_234 * MILLISECOND;
+    send(&mut session, &event(1, 10), now);
+    let sent = run_until(&mut session, now, now + 1_200 * MILLISECOND);
+    assert_eq!(times_of_beacons(&sent), [1_254, 1_334, 1_834, 2_334]);
+    let told = beacon(&sent[0].1).unwrap();
+    assert_eq!((told.next, told.oldest, told.ended, &told.name[..]), (2, 1, false, &b"fs1"[..]));
+    assert_eq!((told.age_millis, told.wall_millis), (1_254, WALL));
+}
+
+#[test]
+fn there_is_a_beacon_every_half_second_while_events_are_sent() {
+    let mut session = session(settings(Mode::Sealed));
+    let mut sent = run_until(&mut session, 0, 0);
+    for number in 1..=400 {
+        let now = number * 5 * MILLISECOND;
+        send(&mut session, &event(number, 10), now);
+        session.tick(now, WALL);
+        sent.extend(session.outgoing().map(|outgoing| (now, outgoing)));
+    }
+    assert_eq!(times_of_beacons(&sent), [0, 500, 1_000, 1_500, 2_000]);
+}
+
+#[test]
+fn the_end_is_told_three_times_and_nobody_who_does_not_ask_is_waited_for() {
+    let mut session = session(settings(Mode::Sealed));
+    let mut now = 300 * MILLISECOND;
+    send(&mut session, &event(1, 10), now);
+    session.end(now, WALL);
+    let mut ends: Vec<_> = session.outgoing().map(|outgoing| (now, outgoing)).collect();
+    session.end(now, WALL);
+    while let Some(next) = session.tick(now, WALL) {
+        ends.extend(session.outgoing().map(|outgoing| (now, outgoing)));
+        now = next;
+    }
+    assert_eq!(times_of_beacons(&ends), [300, 320, 400]);
+    assert!(ends.iter().all(|(_, outgoing)| beacon(outgoing).is_some_and(|beacon| beacon.ended && beacon.next == 2)));
+    assert!(now <= 900 * MILLISECOND);
+}
+
+#[test]
+fn a_session_that_has_ended_stays_while_it_is_asked_and_not_longer_than_it_keeps() {
+    let mut session = session(TransmitSettings { keep_for: 5 * SECOND, ..settings(Mode::Sealed) });
+    let mut member = Member::proven(&mut session, 1, 0);
+    send(&mut session, &event(1, 10), SECOND);
+    session.end(SECOND, WALL);
+    session.outgoing();
+    for second in 2..6 {
+        assert!(session.tick(second * SECOND, WALL).is_some());
+        assert_eq!(repairs(&member.ask(&mut session, &[1..2], second * SECOND)).len(), 1, "at {second} s");
+    }
+    assert_eq!(session.tick(6 * SECOND, WALL), None);
+}
+
+#[test]
+fn what_is_kept_is_bounded_by_bytes() {
+    let keep_bytes = 100_000;
+    let mut session = session(TransmitSettings { keep_bytes, ..settings(Mode::Sealed) });
+    for number in 1..=1_000 {
+        send(&mut session, &event(number, 400), 0);
+        assert!(counted(&session, "bytes_kept") <= keep_bytes as u64);
+    }
+    let kept = counted(&session, "events_kept");
+    assert!((100..300).contains(&kept), "{kept}");
+    session.tick(0, WALL);
+    let told: Vec<_> = session.outgoing().collect();
+    assert_eq!(beacon(&told[0]).unwrap().oldest, 1_001 - kept);
+    assert_eq!(beacon(&told[0]).unwrap().next, 1_001);
+}
+
+#[test]
+fn what_is_kept_is_bounded_by_time() {
+    let mut session = session(TransmitSettings { keep_for: SECOND, ..settings(Mode::Traced) });
+    for number in 1..=300 {
+        send(&mut session, &event(number, 10), number * 10 * MILLISECOND);
+    }
+    assert_eq!(counted(&session, "events_kept"), 101);
+    let told = run_until(&mut session, 3 * SECOND, 6 * SECOND);
+    assert_eq!(counted(&session, "events_kept"), 0);
+    let last = beacon(&told.last().unwrap().1).unwrap();
+    assert_eq!((last.oldest, last.next), (301, 301));
+}
+
+#[test]
+fn without_repair_nothing_is_kept() {
+    let mut session = session(TransmitSettings { repair: false, ..settings(Mode::Sealed) });
+    let mut member = Member::proven(&mut session, 1, 0);
+    for number in 1..=10 {
+        send(&mut session, &event(number, 10), 0);
+    }
+    let answers = member.ask(&mut session, &[3..5], MILLISECOND);
+    assert_eq!((answers.len(), refusal(&answers[0]).unwrap().below), (1, 11));
+    assert_eq!(counted(&session, "bytes_kept"), 0);
+}
+
+#[test]
+fn counters_say_what_was_done() {
+    let mut session = session(settings(Mode::Sealed));
+    let mut member = Member::proven(&mut session, 1, 0);
+    let frames: Vec<_> = (1..=3).flat_map(|number| send(&mut session, &event(number, 3_000), 0)).collect();
+    let repaired: usize = member.ask(&mut session, &[1..3], MILLISECOND).iter().map(|frame| frame.bytes.len()).sum();
+    let bytes: usize = frames.iter().map(|frame| frame.len()).sum();
+    let expected = [
+        ("events", 3),
+        ("datagrams", frames.len()),
+        ("bytes", bytes),
+        ("hellos", 1),
+        ("requests", 1),
+        ("repairs", 2),
+        ("repairs_shared", 0),
+        ("repair_bytes", repaired),
+        ("events_kept", 3),
+    ];
+    for (name, value) in expected {
+        assert_eq!(counted(&session, name), value as u64, "{name}");
+    }
+    assert!(frames.iter().all(|frame| open(frame).0.kind == Kind::Event));
+}
+
+#[test]
+fn a_session_can_be_handed_to_another_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<TransmitSession>();
+}
