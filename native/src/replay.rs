@@ -65,3 +65,68 @@ fn word(sequence: u64) -> usize {
 fn bit(sequence: u64) -> u64 {
     1 << (sequence % BITS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// What a window must do, said with a set of all that was ever taken.
+    #[derive(Default)]
+    struct Model(BTreeSet<u64>);
+
+    impl Model {
+        fn commit(&mut self, sequence: u64) -> bool {
+            let too_old = self.0.last().is_some_and(|highest| highest.saturating_sub(sequence) >= REPLAY_WINDOW);
+            !too_old && self.0.insert(sequence)
+        }
+    }
+
+    /// Near one another, at the window's far edge, and anywhere.
+    fn sequences() -> impl Strategy<Value = u64> {
+        let edge = REPLAY_WINDOW - 70..REPLAY_WINDOW + 70;
+        prop_oneof![
+            4 => 0u64..200,
+            2 => edge.clone(),
+            2 => edge.prop_map(|distance| 2 * distance),
+            1 => (0u64..100).prop_map(|distance| u64::MAX - distance),
+            1 => any::<u64>(),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn a_sequence_is_taken_once_and_only_while_it_is_remembered(
+            sequences in prop::collection::vec(sequences(), 1..100),
+        ) {
+            let (mut window, mut model) = (ReplayWindow::new(), Model::default());
+            for sequence in sequences {
+                let looked = window.look(sequence);
+                prop_assert_eq!(window.commit(sequence), looked);
+                prop_assert_eq!(model.commit(sequence), looked, "{}", sequence);
+                prop_assert!(!window.look(sequence));
+            }
+        }
+    }
+
+    #[test]
+    fn the_window_is_exactly_as_long_as_it_says_wherever_it_stands() {
+        for highest in (0..200).map(|offset| 10 * REPLAY_WINDOW + offset).chain([u64::MAX]) {
+            let mut window = ReplayWindow::new();
+            assert!(window.commit(highest));
+            let oldest = highest - (REPLAY_WINDOW - 1);
+            assert!(!window.look(oldest - 1));
+            assert!((oldest..highest).all(|sequence| window.commit(sequence)));
+            assert!((oldest..=highest).all(|sequence| !window.commit(sequence)));
+        }
+    }
+
+    #[test]
+    fn looking_changes_nothing() {
+        let window = ReplayWindow::new();
+        assert!(window.look(0) && window.look(u64::MAX) && window.look(0));
+    }
+}

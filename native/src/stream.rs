@@ -19,7 +19,7 @@ mod tests;
 use crate::limits;
 use crate::reliable::message::ASKED;
 use crate::reliable::{MILLISECOND, Nanos};
-use asking::Asking;
+use asking::{Asked, Asking};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
@@ -101,7 +101,7 @@ pub enum Delivery<T> {
 }
 
 /// The sequences of one stream, from the first that is wanted on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Window<T> {
     bounds: Bounds,
     /// The sequence that is delivered next.
@@ -120,7 +120,7 @@ pub struct Window<T> {
     asking: Asking,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Item<T> {
     item: T,
     bytes: usize,
@@ -130,8 +130,7 @@ struct Item<T> {
 struct Hole {
     start: u64,
     noticed: Nanos,
-    /// When it was asked for last.
-    asked: Option<Nanos>,
+    asked: Option<Asked>,
 }
 
 impl<T> Window<T> {
@@ -274,8 +273,13 @@ impl<T> Window<T> {
 
     /// Give up the oldest hole, for room.
     pub fn overtake(&mut self) {
-        let first = self.first_missing();
-        self.lose(Lost::Overtaken, |hole, end| if hole.start == first { end } else { hole.start });
+        let mut lost = self.first_missing();
+        self.lose(Lost::Overtaken, |hole, end| {
+            if hole.start == lost {
+                lost = end;
+            }
+            hole.start.max(lost)
+        });
     }
 
     /// The sender was heard now, so it can answer. [`Window::put`] and [`Window::sent_up_to`] imply it.
@@ -290,28 +294,29 @@ impl<T> Window<T> {
         if self.next_due().is_none_or(|due| due > now) {
             return ranges;
         }
-        self.asking.begin(now);
         let mut absorbed = Vec::new();
         let mut earliest = Nanos::MAX;
         for (&end, hole) in &mut self.holes {
             let due = self.asking.due(hole.noticed, hole.asked);
-            let touches = ranges.last().is_some_and(|last| last.end == hole.start);
-            if due > now || (ranges.len() == ASKED && !touches) {
+            if due > now {
                 earliest = earliest.min(due);
                 continue;
             }
-            hole.asked = Some(now);
+            if ranges.len() == ASKED {
+                earliest = now;
+                break;
+            }
+            hole.asked = Some(Asked { first: hole.asked.map_or(now, |asked| asked.first), last: now });
             match ranges.last_mut() {
-                Some(last) if touches => {
+                Some(last) if last.end == hole.start => {
                     absorbed.push(last.end);
-                    hole.start = last.start;
                     last.end = end;
                 }
                 _ => ranges.push(hole.start..end),
             }
         }
         for end in absorbed {
-            self.holes.remove(&end);
+            self.join(end);
         }
         self.asking.end(!ranges.is_empty(), earliest, now, jitter);
         ranges
@@ -359,7 +364,7 @@ impl<T> Window<T> {
     /// Take `sequence` out of the hole that it is in, if it is in one.
     fn fill(&mut self, sequence: u64, sent: Sent, now: Nanos) -> bool {
         let Some((end, hole)) = self.hole_with(sequence) else { return false };
-        self.asking.filled(sequence, sent, hole.noticed, hole.asked.is_some(), now);
+        self.asking.filled(sequence, sent, hole.noticed, hole.asked, now);
         let first = self.first_missing();
         self.missing -= 1;
         match (hole.start < sequence, sequence + 1 < end) {
@@ -378,8 +383,16 @@ impl<T> Window<T> {
         true
     }
 
+    /// Make the hole that ends at `end` and the one that begins there one, with the moments of the first.
+    fn join(&mut self, end: u64) {
+        let Some(first) = self.holes.remove(&end) else { return };
+        if let Some((_, second)) = self.holes.range_mut(end..).next() {
+            *second = first;
+        }
+    }
+
     /// Give up the holes in front, each up to what `keep_from` says of it and its end; stop at the first that it keeps.
-    fn lose(&mut self, lost: Lost, keep_from: impl Fn(&Hole, u64) -> u64) {
+    fn lose(&mut self, lost: Lost, mut keep_from: impl FnMut(&Hole, u64) -> u64) {
         let first = self.first_missing();
         while let Some(mut entry) = self.holes.first_entry() {
             let end = *entry.key();
@@ -404,7 +417,7 @@ impl<T> Window<T> {
     /// The items between `before`, where the first hole was, and where it is now do not wait any more.
     fn settle(&mut self, before: u64) {
         let now = self.first_missing();
-        if now > before + 1 {
+        if now - before > 1 {
             for item in self.items.range(before..now).map(|(_, item)| item) {
                 self.waiting -= 1;
                 self.waiting_bytes -= item.bytes;

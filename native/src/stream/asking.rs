@@ -2,7 +2,7 @@
 //!
 //! A hole may close by itself, because the network delivers out of order: how late originals came of late says how long
 //! to wait for one. An answer may be lost, or the sender may be gone: it is asked again soon while it is heard, and
-//! ever more rarely while it is not.
+//! after as long again as nothing was heard while it is not.
 
 use super::Sent;
 use crate::reliable::{MILLISECOND, Nanos, SECOND};
@@ -12,9 +12,9 @@ use std::collections::VecDeque;
 pub const LEAST_WAIT: Nanos = 2 * MILLISECOND;
 /// And this long at most, however late originals come.
 pub const MOST_WAIT: Nanos = 50 * MILLISECOND;
-/// A sender that is heard is asked again after this.
+/// A sender that is heard is asked again after this, if its answers do not take longer.
 pub const LEAST_RETRY: Nanos = 20 * MILLISECOND;
-/// One that is not, after ever longer, up to this.
+/// One that is not heard, or far away, after this at most.
 pub const MOST_RETRY: Nanos = 250 * MILLISECOND;
 /// Two requests for one stream have this between them, so that losses that go on are asked for together.
 pub const SPACING: Nanos = 2 * MILLISECOND;
@@ -22,27 +22,29 @@ pub const SPACING: Nanos = 2 * MILLISECOND;
 const MEMORY: Nanos = 30 * SECOND;
 /// Repairs that are remembered, so that an original that comes after its repair is known for a late one.
 const REPAIRS: usize = 256;
+/// The fastest of this many answers, or of up to twice as many, counts: the others were asked for in vain first.
+const ANSWERS: u32 = 16;
 
-#[derive(Debug)]
+/// When something was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub first: Nanos,
+    pub last: Nanos,
+}
+
+#[derive(Clone, Debug)]
 pub struct Asking {
     /// The earliest moment of the next request, if anything is missing.
     next: Nanos,
     /// When the last request was made.
     last: Option<Nanos>,
-    retry: Nanos,
-    heard: bool,
+    /// When the sender was heard last; of what passed through the window without a hole nobody knows.
+    heard: Nanos,
     jitter: Nanos,
     lateness: Lateness,
+    answers: Answers,
     /// Sequences that came as repairs, and when each was noticed to be missing.
     repairs: VecDeque<(u64, Nanos)>,
-}
-
-/// The longest lateness of an original in the last 30 to 60 seconds.
-#[derive(Debug, Default)]
-struct Lateness {
-    since: Nanos,
-    before: Nanos,
-    current: Nanos,
 }
 
 impl Asking {
@@ -50,10 +52,10 @@ impl Asking {
         Asking {
             next: Nanos::MAX,
             last: None,
-            retry: LEAST_RETRY,
-            heard: false,
+            heard: 0,
             jitter,
             lateness: Lateness::default(),
+            answers: Answers::default(),
             repairs: VecDeque::new(),
         }
     }
@@ -64,30 +66,31 @@ impl Asking {
 
     /// A hole begins; it is the `only` one.
     pub fn noticed(&mut self, only: bool, now: Nanos) {
+        self.lateness.turn(now);
         let due = self.spaced(now.saturating_add(self.lateness.wait()).saturating_add(self.jitter));
         self.next = if only { due } else { self.next.min(due) };
     }
 
+    /// The sender was heard. Nothing becomes due earlier by it unless it has been silent.
     pub fn heard(&mut self, now: Nanos) {
-        self.heard = true;
-        if self.retry > LEAST_RETRY {
-            self.retry = LEAST_RETRY;
-            let due = self.last.map_or(now, |last| last.saturating_add(LEAST_RETRY).max(now));
-            self.next = self.next.min(due.saturating_add(self.jitter));
+        if now.saturating_sub(self.heard) > LEAST_RETRY {
+            self.next = self.next.min(self.spaced(now.saturating_add(self.jitter)));
         }
+        self.heard = self.heard.max(now);
     }
 
     /// What was missing has come.
-    pub fn filled(&mut self, sequence: u64, sent: Sent, noticed: Nanos, asked: bool, now: Nanos) {
-        match sent {
-            Sent::First => self.lateness.learn(now.saturating_sub(noticed), now),
-            Sent::Again if asked => {
+    pub fn filled(&mut self, sequence: u64, sent: Sent, noticed: Nanos, asked: Option<Asked>, now: Nanos) {
+        match (sent, asked) {
+            (Sent::First, _) => self.lateness.learn(now.saturating_sub(noticed), now),
+            (Sent::Again, Some(asked)) => {
+                self.answers.learn(now.saturating_sub(asked.first));
                 if self.repairs.len() == REPAIRS {
                     self.repairs.pop_front();
                 }
                 self.repairs.push_back((sequence, noticed));
             }
-            Sent::Again => (),
+            (Sent::Again, None) => (),
         }
     }
 
@@ -104,34 +107,43 @@ impl Asking {
         }
     }
 
-    /// A request is put together.
-    pub fn begin(&mut self, now: Nanos) {
-        self.lateness.turn(now);
-    }
-
     /// When a hole is to be asked for.
-    pub fn due(&self, noticed: Nanos, asked: Option<Nanos>) -> Nanos {
+    pub fn due(&self, noticed: Nanos, asked: Option<Asked>) -> Nanos {
         match asked {
             None => noticed.saturating_add(self.lateness.wait()),
-            Some(asked) => asked.saturating_add(self.retry),
+            Some(asked) => asked.last.saturating_add(self.retry(asked.last)),
         }
     }
 
-    /// The request is put together; the earliest of the other holes is due at `earliest`.
+    /// The request is put together, and asks for something or not; the earliest of the other holes is due at `earliest`.
     pub fn end(&mut self, asks: bool, earliest: Nanos, now: Nanos, jitter: Nanos) {
         self.jitter = jitter;
+        let mut next = earliest;
         if asks {
-            self.retry = if self.heard || self.last.is_none() { LEAST_RETRY } else { MOST_RETRY.min(2 * self.retry) };
-            self.heard = false;
             self.last = Some(now);
+            next = next.min(now.saturating_add(self.retry(now)));
         }
-        let again = if asks { now.saturating_add(self.retry) } else { Nanos::MAX };
-        self.next = self.spaced(earliest.min(again).saturating_add(jitter));
+        self.next = self.spaced(next.saturating_add(jitter));
+    }
+
+    /// How long to wait for an answer to what was asked at `asked`: twice what answers take, and while the sender is
+    /// silent as long as it had been silent then, so that each time is twice the last.
+    fn retry(&self, asked: Nanos) -> Nanos {
+        let silent = asked.saturating_sub(self.heard);
+        silent.max(self.answers.fastest().saturating_mul(2)).clamp(LEAST_RETRY, MOST_RETRY)
     }
 
     fn spaced(&self, due: Nanos) -> Nanos {
         self.last.map_or(due, |last| due.max(last.saturating_add(SPACING)))
     }
+}
+
+/// The longest lateness of an original in the last 30 to 60 seconds.
+#[derive(Clone, Debug, Default)]
+struct Lateness {
+    since: Nanos,
+    before: Nanos,
+    current: Nanos,
 }
 
 impl Lateness {
@@ -153,5 +165,28 @@ impl Lateness {
     fn wait(&self) -> Nanos {
         let late = self.before.max(self.current);
         late.saturating_add(late / 4).clamp(LEAST_WAIT, MOST_WAIT)
+    }
+}
+
+/// How long the fastest of the latest answers took, from when it was first asked for.
+#[derive(Clone, Debug, Default)]
+struct Answers {
+    before: Option<Nanos>,
+    current: Option<Nanos>,
+    count: u32,
+}
+
+impl Answers {
+    fn learn(&mut self, took: Nanos) {
+        self.current = Some(self.current.map_or(took, |fastest| fastest.min(took)));
+        self.count += 1;
+        if self.count == ANSWERS {
+            self.before = self.current.take();
+            self.count = 0;
+        }
+    }
+
+    fn fastest(&self) -> Nanos {
+        self.before.into_iter().chain(self.current).min().unwrap_or(0)
     }
 }
