@@ -127,7 +127,9 @@ impl History {
         let kept = self.kept.get_mut(place)?;
         if let Content::Datagram(datagram) = &kept.content {
             let before = kept.size();
-            kept.content = packed(datagram, packer)?;
+            let text = traced_text(datagram)?;
+            let (dictionary, bytes) = packer.pack(&text);
+            kept.content = Content::Packed { dictionary, bytes: bytes.into() };
             self.bytes = self.bytes - before + kept.size();
         }
         let Content::Packed { dictionary, bytes } = &kept.content else { return None };
@@ -164,12 +166,10 @@ impl History {
     }
 }
 
-/// A traced datagram's text without its stamp, packed: what its receivers are given. `None` never happens to a datagram
-/// that was stamped here.
-fn packed(datagram: &[u8], packer: &mut Packer) -> Option<Content> {
+/// A traced datagram's text without its stamp: what its receivers are given. `None` never happens to a datagram that was
+/// stamped here.
+pub fn traced_text(datagram: &[u8]) -> Option<Box<[u8]>> {
     let text = frame::text_of(datagram).ok()?;
     let stamp = traced::read(text).ok()??;
-    let text = traced::without_stamp(text, &stamp);
-    let (dictionary, bytes) = packer.pack(&text);
-    Some(Content::Packed { dictionary, bytes: bytes.into() })
+    Some(traced::without_stamp(text, &stamp))
 }

@@ -1,5 +1,8 @@
 //! Both sessions without sockets and without a clock.
 
+// What is asked for is a list of ranges, often of one.
+#![allow(clippy::single_range_in_vec_init)]
+
 mod member;
 mod repairing;
 mod sending;

@@ -2,6 +2,7 @@
 //! member and to be where it says is sent again what it misses.
 //!
 //! ```text
+//! hearing.rs     hellos and requests: whose are taken, and what they are answered with
 //! sealer.rs      what the frames are sealed with
 //! history.rs     what can be sent again
 //! requesters.rs  the receivers that ask, their addresses' proof and their shares
@@ -12,25 +13,26 @@
 //! Without a key, traced events say their stream and sequence and that is all: nobody could prove a request, so nothing
 //! is kept and no beacon is sent.
 
-use super::history::History;
-use super::message::{Beacon, CHALLENGE, Hello, Refusal, RefusalReason, Request, Welcome};
+use super::history::{History, traced_text};
+use super::message::Beacon;
 use super::random::Randomness;
-use super::repairs::{Repairs, span};
-use super::requesters::{Caller, Requesters};
+use super::repairs::Repairs;
+use super::requesters::Requesters;
 use super::sealer::{Counted, Sealer};
 use super::{MILLISECOND, Mode, Nanos, Outgoing, SECOND, To, WallMillis};
 use crate::event::Event;
 use crate::frame;
 use crate::keys::{KeyRing, sender_id};
 use crate::limits::{DATAGRAM_IPV4_BYTES, SEALED_EVENT_BYTES};
-use crate::reject::{Reject, RejectCounts};
-use crate::sealed::header::{Cipher, HEADER, Header, Kind, SenderId, StreamId, TAG};
-use crate::sealed::packing::Packer;
+use crate::reject::RejectCounts;
+use crate::sealed::header::{Cipher, Kind, SenderId, StreamId};
+use crate::sealed::packing::{NO_DICTIONARY, Packer};
+use crate::sealed::signing::Signing;
 use crate::traced;
-use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
 use std::vec::Drain;
+
+mod hearing;
 
 /// When a beacon follows the last send, so that a lost tail is noticed soon.
 const AFTER_LAST: [Nanos; 2] = [20 * MILLISECOND, 100 * MILLISECOND];
@@ -40,9 +42,6 @@ const BEACON: Nanos = 500 * MILLISECOND;
 const LINGER: Nanos = 2 * SECOND;
 /// How long it stays when nobody ever did: for its three last beacons.
 const LAST_BEACONS: Nanos = 200 * MILLISECOND;
-/// How many times its bytes a request is answered with at most, until it proves its address.
-const UNPROVEN: usize = 3;
-
 /// How a sender is to be. It holds a secret, so it is never shown.
 #[derive(Clone)]
 pub struct TransmitSettings {
@@ -56,7 +55,7 @@ pub struct TransmitSettings {
     pub keep_for: Nanos,
     /// Whether anything is kept at all.
     pub repair: bool,
-    /// The seed of the Ed25519 key that batches are signed with.
+    /// The seed of the Ed25519 key that batches are signed with. Signatures are sealed, so they need a group key too.
     pub signing: Option<[u8; 32]>,
     pub random: Randomness,
 }
@@ -86,6 +85,7 @@ pub struct TransmitSession {
     stream: StreamId,
     repair: bool,
     keys: Option<Keys>,
+    signing: Option<Signing>,
     history: History,
     requesters: Requesters,
     repairs: Repairs,
@@ -122,12 +122,6 @@ struct Tally {
     misdirected: u64,
 }
 
-/// What a frame for a sender says.
-enum Message {
-    Hello(Hello),
-    Request(Request),
-}
-
 impl TransmitSession {
     /// A new stream. `ring` may be missing only in traced mode.
     ///
@@ -135,7 +129,7 @@ impl TransmitSession {
     /// In sealed mode without keys, and when the operating system has no random numbers to give.
     pub fn new(settings: TransmitSettings, ring: Option<KeyRing>, now: Nanos, _wall: WallMillis) -> TransmitSession {
         assert!(settings.mode == Mode::Traced || ring.is_some(), "sealed mode needs a key");
-        let TransmitSettings { mode, cipher, name, keep_bytes, keep_for, repair, mut random, .. } = settings;
+        let TransmitSettings { mode, cipher, name, keep_bytes, keep_for, repair, signing, mut random } = settings;
         let (sender, stream) = (sender_id(&name), random.bytes());
         let sealer_of = |ring: KeyRing| {
             let sealer = Arc::new(Sealer::new(ring.sending(), cipher, sender, stream));
@@ -148,6 +142,7 @@ impl TransmitSession {
             sender,
             stream,
             repair,
+            signing: signing.filter(|_| ring.is_some()).map(|seed| Signing::new(&seed)),
             keys: ring.map(sealer_of),
             history: History::new(keep_bytes, keep_for),
             requesters: Requesters::new(&mut random, now),
@@ -184,21 +179,31 @@ impl TransmitSession {
             _ => self.send_traced(event, sender_line, now, out),
         };
         match sent {
-            Ok(()) => self.tally.events += 1,
+            Ok(_) => self.tally.events += 1,
             Err(_) => self.tally.too_large += 1,
         }
         self.count_sent(&out[before..], now);
-        sent
+        if sent? {
+            self.flush(now, out);
+        }
+        Ok(())
     }
 
-    /// The end of a batch: its signature, where one is wanted.
-    pub fn flush(&mut self, _now: Nanos, _out: &mut Vec<Arc<[u8]>>) {}
-
-    /// Take a datagram that came for this sender. It is decrypted where it stands.
-    pub fn hear(&mut self, datagram: &mut [u8], from: SocketAddr, now: Nanos, wall: WallMillis) {
-        if let Err(reason) = self.take(datagram, from, now, wall) {
-            self.rejected.add(reason);
+    /// The end of a batch: its signature, where one is wanted and something waits for it.
+    pub fn flush(&mut self, now: Nanos, out: &mut Vec<Arc<[u8]>>) {
+        let (Some(signing), Some(keys)) = (&mut self.signing, &self.keys) else { return };
+        let sequence = self.history.next();
+        let Some(packed) = signing.sign(&keys.sealer.header(Kind::Signature, sequence)) else { return };
+        let before = out.len();
+        let counted = Counted { kind: Kind::Signature, sequence, dictionary: NO_DICTIONARY, packed: &packed };
+        out.extend(keys.sealer.frames(counted, 0, None));
+        if self.repair {
+            self.history.keep_packed(Kind::Signature, NO_DICTIONARY, &packed, &keys.sealer, now);
+        } else {
+            self.history.pass();
         }
+        self.tally.signatures += 1;
+        self.count_sent(&out[before..], now);
     }
 
     /// Do what is due; when to be called again. `None`: nothing is ever due again, so that who ended it may close.
@@ -227,6 +232,9 @@ impl TransmitSession {
     /// Nothing more will be sent. The group is told; what is kept can still be asked for until `tick` answers `None`.
     pub fn end(&mut self, now: Nanos, wall: WallMillis) {
         if self.ended.is_none() {
+            let mut last = Vec::new();
+            self.flush(now, &mut last);
+            self.outgoing.extend(last.into_iter().map(|bytes| Outgoing { to: To::Group, bytes }));
             self.ended = Some(now);
             self.last_sent = now;
             self.beacon(now, wall);
@@ -288,7 +296,7 @@ impl TransmitSession {
         sealer: &Arc<Sealer>,
         now: Nanos,
         out: &mut Vec<Arc<[u8]>>,
-    ) -> Result<(), usize> {
+    ) -> Result<bool, usize> {
         let size = event.text().len() + sender_line.len();
         if size > SEALED_EVENT_BYTES {
             return Err(size);
@@ -300,15 +308,16 @@ impl TransmitSession {
             joined = [event.header_lines(), sender_line, event.framed_body()].concat();
             &joined
         };
+        let sequence = self.history.next();
         let (dictionary, packed) = self.repairs.packer.pack(text);
-        let counted = Counted { kind: Kind::Event, sequence: self.history.next(), dictionary, packed };
+        let counted = Counted { kind: Kind::Event, sequence, dictionary, packed };
         out.extend(sealer.frames(counted, 0, None));
         if self.repair {
             self.history.keep_packed(Kind::Event, dictionary, packed, sealer, now);
         } else {
             self.history.pass();
         }
-        Ok(())
+        Ok(self.signing.as_mut().is_some_and(|signing| signing.add(&self.stream, sequence, text)))
     }
 
     fn send_traced(
@@ -317,10 +326,11 @@ impl TransmitSession {
         sender_line: &[u8],
         now: Nanos,
         out: &mut Vec<Arc<[u8]>>,
-    ) -> Result<(), usize> {
+    ) -> Result<bool, usize> {
+        let sequence = self.history.next();
         let sealer = self.keys.as_ref().map(|keys| &keys.sealer);
         let proof = sealer.map(|sealer| sealer.proof());
-        let mut text = traced::stamped(event, sender_line, &self.stream, self.history.next(), proof);
+        let mut text = traced::stamped(event, sender_line, &self.stream, sequence, proof);
         text.extend_from_slice(&frame::TAIL);
         if text.len() > DATAGRAM_IPV4_BYTES {
             return Err(text.len());
@@ -330,8 +340,14 @@ impl TransmitSession {
             Some(sealer) if self.repair => self.history.keep_datagram(&datagram, sealer, now),
             _ => self.history.pass(),
         }
+        let mut is_full = false;
+        if let Some(signing) = &mut self.signing
+            && let Some(text) = traced_text(&datagram)
+        {
+            is_full = signing.add(&self.stream, sequence, &text);
+        }
         out.push(datagram);
-        Ok(())
+        Ok(is_full)
     }
 
     fn count_sent(&mut self, datagrams: &[Arc<[u8]>], now: Nanos) {
@@ -340,100 +356,6 @@ impl TransmitSession {
         self.tally.bytes += bytes as u64;
         self.repairs.budget.sent(bytes);
         self.last_sent = now;
-    }
-
-    fn take(&mut self, datagram: &mut [u8], from: SocketAddr, now: Nanos, wall: WallMillis) -> Result<(), Reject> {
-        let length = datagram.len();
-        let (header, _) = Header::read(datagram)?;
-        if !matches!(header.kind, Kind::Hello | Kind::Request) {
-            return Err(Reject::MalformedFrame);
-        }
-        let key = self.keys.as_ref().and_then(|keys| keys.ring.get(header.key)).ok_or(Reject::UnknownKey)?;
-        let (writer, payload) = self.requesters.open(&header, key, &mut datagram[HEADER..], from.ip(), now)?;
-        let message = Message::read(header.kind, payload)?;
-        if *message.stream() != self.stream {
-            self.tally.misdirected += 1;
-            return Ok(());
-        }
-        if self.requesters.is_full() {
-            // The newcomer may take a place that what is held refers to.
-            self.answer(now);
-        }
-        let caller = self.requesters.admit(&header, writer, from, now);
-        self.last_asked = Some(now);
-        match message {
-            Message::Hello(hello) => {
-                self.tally.hellos += 1;
-                self.welcome(&caller, hello.challenge, &mut (UNPROVEN * length), now, wall);
-            }
-            Message::Request(request) => {
-                self.tally.requests += 1;
-                self.request(caller, &request, length, now, wall);
-            }
-        }
-        Ok(())
-    }
-
-    fn request(&mut self, caller: Caller, request: &Request, length: usize, now: Nanos, wall: WallMillis) {
-        self.history.expire(now);
-        let is_proven = self.requesters.prove(&caller, &request.cookie, now);
-        let mut allowance = if is_proven { usize::MAX } else { UNPROVEN * length };
-        if !is_proven {
-            self.welcome(&caller, [0; CHALLENGE], &mut allowance, now, wall);
-        }
-        let Some(Range { start, .. }) = span(request, self.history.next()) else { return };
-        let oldest = self.history.oldest();
-        let floor = oldest.max(self.requesters.refused_below(caller.place));
-        if start < floor {
-            let reason = if floor == oldest { RefusalReason::Expired } else { RefusalReason::Lagging };
-            self.refuse(&caller, floor, reason, &mut allowance);
-        }
-        if is_proven {
-            let active = self.requesters.active(now);
-            self.repairs.hold(caller, request, floor, active, &self.history, now);
-            if self.repairs.due().is_some_and(|due| due <= now) {
-                self.answer(now);
-            }
-        } else {
-            let (history, out) = (&mut self.history, &mut self.outgoing);
-            self.repairs.answer_unproven(caller.address, request, allowance, history, out, now);
-        }
-    }
-
-    fn answer(&mut self, now: Nanos) {
-        let lagging = self.repairs.answer(&mut self.history, &mut self.requesters, &mut self.outgoing, now);
-        for late in lagging {
-            self.tally.lagging += 1;
-            self.refuse(&late.caller, late.below, RefusalReason::Lagging, &mut { usize::MAX });
-        }
-    }
-
-    fn welcome(
-        &mut self,
-        caller: &Caller,
-        challenge: [u8; CHALLENGE],
-        allowance: &mut usize,
-        now: Nanos,
-        wall: WallMillis,
-    ) {
-        let cookie = self.requesters.cookie(caller, now);
-        let welcome = Welcome { receiver: caller.stream, challenge, cookie, beacon: self.state(now, wall) };
-        self.reply(Kind::Welcome, &welcome.bytes(), caller, allowance);
-    }
-
-    fn refuse(&mut self, caller: &Caller, below: u64, reason: RefusalReason, allowance: &mut usize) {
-        let refusal = Refusal { receiver: caller.stream, below, reason };
-        if self.reply(Kind::Refusal, &refusal.bytes(), caller, allowance) {
-            self.tally.refusals += 1;
-        }
-    }
-
-    /// Answer one receiver, when the answer is not longer than is left of its allowance.
-    fn reply(&mut self, kind: Kind, payload: &[u8], caller: &Caller, allowance: &mut usize) -> bool {
-        let Some(left) = allowance.checked_sub(HEADER + payload.len() + TAG) else { return false };
-        *allowance = left;
-        self.control(kind, payload, To::Address(caller.address));
-        true
     }
 
     fn beacon(&mut self, now: Nanos, wall: WallMillis) {
@@ -474,21 +396,5 @@ impl TransmitSession {
         let beacons = ended + LAST_BEACONS;
         let asked = self.last_asked.map_or(beacons, |asked| asked.max(ended) + LINGER);
         now >= asked.min(beacons.max(ended + self.history.keep_for()))
-    }
-}
-
-impl Message {
-    fn read(kind: Kind, payload: &[u8]) -> Result<Message, Reject> {
-        match kind {
-            Kind::Hello => Hello::read(payload).map(Message::Hello),
-            _ => Request::read(payload).map(Message::Request),
-        }
-    }
-
-    fn stream(&self) -> &StreamId {
-        match self {
-            Message::Hello(hello) => &hello.stream,
-            Message::Request(request) => &request.stream,
-        }
     }
 }

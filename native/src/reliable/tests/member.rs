@@ -22,7 +22,7 @@ pub fn key(byte: u8) -> GroupKey {
 }
 
 pub fn ring(bytes: &[u8]) -> KeyRing {
-    KeyRing::new(bytes.iter().map(|&byte| key(byte)).collect()).ok().expect("a test's keys are few and differ")
+    KeyRing::new(bytes.iter().map(|&byte| key(byte)).collect()).expect("a test's keys are few and differ")
 }
 
 pub fn settings(mode: Mode) -> TransmitSettings {

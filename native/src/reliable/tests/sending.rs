@@ -2,10 +2,12 @@
 
 use super::member::*;
 use crate::frame;
+use crate::keys::public_key;
 use crate::limits::{DATAGRAM_IPV4_BYTES, SEALED_EVENT_BYTES};
 use crate::reliable::transmit::{TransmitSession, TransmitSettings};
 use crate::reliable::{MILLISECOND, Mode, Nanos, Outgoing, SECOND, To};
 use crate::sealed::header::{Cipher, FRAME, Header, Kind};
+use crate::sealed::signing::Verifier;
 use crate::traced;
 
 fn times_of_beacons(sent: &[(Nanos, Outgoing)]) -> Vec<Nanos> {
@@ -173,6 +175,38 @@ fn what_is_kept_is_bounded_by_time() {
     assert_eq!(counted(&session, "events_kept"), 0);
     let last = beacon(&told.last().unwrap().1).unwrap();
     assert_eq!((last.oldest, last.next), (301, 301));
+}
+
+#[test]
+fn a_batch_is_signed_when_it_ends_or_is_full_and_the_signature_is_counted_and_kept() {
+    let signers = [("alice".to_string(), public_key(&[5; 32]))];
+    for mode in [Mode::Sealed, Mode::Traced] {
+        let mut session = session(TransmitSettings { signing: Some([5; 32]), ..settings(mode) });
+        let mut member = Member::proven(&mut session, 1, 0);
+        let mut out = Vec::new();
+        session.flush(0, &mut out);
+        assert!(out.is_empty(), "there is nothing to sign");
+        for number in 1..=70 {
+            session.send(&event(number, 10), b"", 0, &mut out).unwrap();
+        }
+        session.flush(0, &mut out);
+        session.flush(0, &mut out);
+        assert_eq!((out.len(), counted(&session, "signatures"), counted(&session, "events")), (72, 2, 70));
+        for (place, first, sequence) in [(64, 1, 65), (71, 66, 72)] {
+            let (header, payload) = open(&out[place]);
+            assert_eq!((header.kind, header.sequence), (Kind::Signature, sequence));
+            let vouched = Verifier::new(&signers).verify(&header, &payload).unwrap();
+            assert_eq!(vouched.sequences(), first..sequence);
+            assert!(vouched.vouches_for(first, event(if first == 1 { 1 } else { 65 }, 10).text()));
+            let again = member.ask(&mut session, &[sequence..sequence + 1], MILLISECOND);
+            assert_eq!(open(&again[0].bytes).1, payload);
+        }
+        session.send(&event(71, 10), b"", 0, &mut out).unwrap();
+        session.end(0, WALL);
+        let last: Vec<_> = session.outgoing().collect();
+        assert_eq!(open(&last[0].bytes).0.kind, Kind::Signature);
+        assert_eq!(beacon(&last[1]).unwrap().next, 75);
+    }
 }
 
 #[test]
