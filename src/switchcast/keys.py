@@ -363,6 +363,8 @@ def _parse_signers(given: Iterator[_Line]) -> tuple[tuple[str, bytes], ...]:
     for line in given:
         if not line.words:
             continue
+        if line.words[0] == _SIGNS:
+            raise line.wrong("this is a secret; what belongs here is printed by: switchcast key show --public FILE")
         if len(line.words) != 2:
             raise line.wrong(f"has {_count(line.words)}; a signer is a name and a public key, which is no secret")
         if not is_signer_name(line.words[0]):

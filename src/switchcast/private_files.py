@@ -19,6 +19,7 @@ from typing import Final, Literal
 from switchcast.errors import EndpointDenied, EndpointUnavailable, UsageError
 
 __all__ = [
+    "CREDENTIAL",
     "LARGEST_FILE",
     "NoCredentials",
     "create",

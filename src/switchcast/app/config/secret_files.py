@@ -14,7 +14,7 @@ from typing import TypeVar
 from switchcast.app.config.locate import Path
 from switchcast.app.config.problems import Problems
 from switchcast.errors import EndpointError, KeyFileError
-from switchcast.private_files import NoCredentials, credential_path, read_secret
+from switchcast.private_files import CREDENTIAL, NoCredentials, credential_path, read_secret
 
 __all__ = ["SecretFiles", "fingerprint", "secret_path"]
 
@@ -39,6 +39,7 @@ class SecretFiles:
     def load(self, text: str, path: Path, read: Callable[[str], Read]) -> tuple[str, Read] | None:
         """The same with what ``read`` makes of the file."""
         file = text
+        shown = None if path[-1] == "url" and not text.startswith(("/", CREDENTIAL)) else text  # it may be the secret
         try:
             file = secret_path(text, self.environ)
             return file, read(file)
@@ -50,9 +51,9 @@ class SecretFiles:
         except KeyFileError as error:
             self.problems.add(path, None, str(error))  # which begins with the file, and mostly a line of it
         except EndpointError as error:
-            self.problems.add(path, text, str(error).removeprefix(f"{file}: "))
+            self.problems.add(path, shown, str(error).removeprefix(f"{file}: "))
         except ValueError as error:
-            self.problems.add(path, text, str(error))
+            self.problems.add(path, shown, str(error))
         return None
 
 
