@@ -176,6 +176,11 @@ impl<T> Window<T> {
         self.waiting_bytes
     }
 
+    /// How many sequences came by themselves after they had been asked for.
+    pub fn spurious(&self) -> u64 {
+        self.asking.spurious()
+    }
+
     /// Whether `sequence` is exactly the next, with nothing in front of it or behind it. Then it counts as delivered,
     /// and the caller delivers it: nothing is stored.
     pub fn pass(&mut self, sequence: u64) -> bool {

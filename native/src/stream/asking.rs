@@ -45,6 +45,7 @@ pub struct Asking {
     answers: Answers,
     /// Sequences that came as repairs, and when each was noticed to be missing.
     repairs: VecDeque<(u64, Nanos)>,
+    spurious: u64,
 }
 
 impl Asking {
@@ -57,7 +58,13 @@ impl Asking {
             lateness: Lateness::default(),
             answers: Answers::default(),
             repairs: VecDeque::new(),
+            spurious: 0,
         }
+    }
+
+    /// Originals that came after they had been asked for.
+    pub fn spurious(&self) -> u64 {
+        self.spurious
     }
 
     pub fn next(&self) -> Nanos {
@@ -82,7 +89,10 @@ impl Asking {
     /// What was missing has come.
     pub fn filled(&mut self, sequence: u64, sent: Sent, noticed: Nanos, asked: Option<Asked>, now: Nanos) {
         match (sent, asked) {
-            (Sent::First, _) => self.lateness.learn(now.saturating_sub(noticed), now),
+            (Sent::First, asked) => {
+                self.spurious += u64::from(asked.is_some());
+                self.lateness.learn(now.saturating_sub(noticed), now);
+            }
             (Sent::Again, Some(asked)) => {
                 self.answers.learn(now.saturating_sub(asked.first));
                 if self.repairs.len() == REPAIRS {
@@ -103,6 +113,7 @@ impl Asking {
         if let Some(place) = self.repairs.iter().position(|(repaired, _)| *repaired == sequence)
             && let Some((_, noticed)) = self.repairs.remove(place)
         {
+            self.spurious += 1;
             self.lateness.learn(now.saturating_sub(noticed), now);
         }
     }

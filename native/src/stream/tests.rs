@@ -288,7 +288,7 @@ fn an_original_that_comes_after_its_repair_teaches_as_well_but_once() {
     taken(&mut window);
     assert!(window.wants(1, Sent::First) && !window.wants(1, Sent::Again) && !window.wants(2, Sent::First));
     assert_eq!(put(&mut window, 1, 16 * MILLISECOND), Placed::TooOld);
-    assert!(!window.wants(1, Sent::First));
+    assert!(!window.wants(1, Sent::First) && window.spurious() == 1);
     put(&mut window, 4, 100 * MILLISECOND);
     assert_eq!(window.next_due(), Some(120 * MILLISECOND));
 }

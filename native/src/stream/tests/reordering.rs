@@ -75,6 +75,7 @@ fn run(seed: u64, apart: Nanos, tells: bool) -> Tally {
         }
     }
     assert_eq!((window.missing(), window.next()), (0, window.top()));
+    assert!(window.spurious() >= tally.spurious || !tells);
     tally
 }
 
