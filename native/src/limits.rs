@@ -122,6 +122,36 @@ pub const STREAM_BYTES: usize = 32 * 1024 * 1024;
 /// would make all that the stream still sends too old to be taken. A million events/s need 12 days for it.
 pub const STREAM_REACH: u64 = 1 << 40;
 
+/// Streams that a receiver follows. Each has shown that it is alive, but a member can begin as many as it likes, and each
+/// costs some 2 KB before anything waits in it. One that is silent makes way for a new one.
+pub const FOLLOWED_STREAMS: usize = 1_024;
+
+/// Bytes that wait in all of those together: for what is missing in front of them, for their other fragments, for their
+/// signatures. Each stream may take its own [`STREAM_BYTES`], but not all of them at once.
+pub const WAITING_BYTES: usize = 128 * 1024 * 1024;
+
+/// Streams that are over and are remembered. A recording of one that is forgotten would be a new stream, as long as its
+/// beacons are fresh.
+pub const PAST_STREAMS: usize = 4_096;
+
+/// Streams that have yet to show that they are alive. Whoever recorded old ones can play them all at once.
+pub const ASIDE_STREAMS: usize = 64;
+
+/// Frames and datagrams of one of those that are kept aside until then.
+pub const ASIDE_FRAMES: usize = 1_024;
+
+/// Bytes of those together.
+pub const ASIDE_BYTES: usize = 256 * 1024;
+
+/// Events of one stream that wait for the signature that covers them. A member that never signs would have us keep all.
+pub const HELD_EVENTS: usize = 4_096;
+
+/// Bytes of those together.
+pub const HELD_BYTES: usize = 4 * 1024 * 1024;
+
+/// Sequences that a stream without a key may jump ahead. Anyone can forge one; three in a row are believed.
+pub const UNPROVEN_REACH: u64 = 4_096;
+
 /// Gap records that wait until the program reads. A member that starts anew again and again makes some each time; beyond
 /// these the last one counts for all, without saying of which stream.
 pub const UNTOLD_GAPS: usize = 1_024;
@@ -163,5 +193,14 @@ pub const ALL: &[(&str, usize)] = &[
     ("stream_items", STREAM_ITEMS),
     ("stream_bytes", STREAM_BYTES),
     ("stream_reach", STREAM_REACH as usize),
+    ("followed_streams", FOLLOWED_STREAMS),
+    ("waiting_bytes", WAITING_BYTES),
+    ("past_streams", PAST_STREAMS),
+    ("aside_streams", ASIDE_STREAMS),
+    ("aside_frames", ASIDE_FRAMES),
+    ("aside_bytes", ASIDE_BYTES),
+    ("held_events", HELD_EVENTS),
+    ("held_bytes", HELD_BYTES),
+    ("unproven_reach", UNPROVEN_REACH as usize),
     ("untold_gaps", UNTOLD_GAPS),
 ];

@@ -74,6 +74,11 @@ impl RejectCounts {
         self.0[reason as usize] += 1;
     }
 
+    /// So many at once.
+    pub fn add_many(&mut self, reason: Reject, count: u64) {
+        self.0[reason as usize] += count;
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (Reject, u64)> + '_ {
         Reject::ALL.into_iter().zip(self.0)
     }

@@ -22,6 +22,9 @@ pub enum Given<'a> {
     Gap(GapRecord),
 }
 
+/// Takes what a session hands over.
+pub type Give<'a> = &'a mut dyn FnMut(Given<'_>);
+
 /// An event's place in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At<'a> {

@@ -161,6 +161,19 @@ impl Welcome {
 impl Request {
     /// As many of the ranges, then of the partial events, as one frame holds; the lowest first.
     pub fn bytes(&self) -> Vec<u8> {
+        self.write().0
+    }
+
+    /// The same; what did not fit stays for another frame.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        let (out, ranges, partials) = self.write();
+        self.ranges.drain(..ranges);
+        self.partials.drain(..partials);
+        out
+    }
+
+    /// What one frame says, and how many of the ranges and of the partial events that is.
+    fn write(&self) -> (Vec<u8>, usize, usize) {
         let mut out = [&self.stream[..], &self.cookie].concat();
         let ranges = write_list(&mut out, self.ranges.iter().take(ASKED), |range, last, out| {
             write_varint(range.start - last, out);
@@ -168,13 +181,13 @@ impl Request {
             range.end
         });
         let room = ASKED - ranges;
-        write_list(&mut out, self.partials.iter().take(room), |partial, last, out| {
+        let partials = write_list(&mut out, self.partials.iter().take(room), |partial, last, out| {
             write_varint(partial.sequence - last, out);
             out.push(partial.missing.len() as u8);
             out.extend_from_slice(&partial.missing);
             partial.sequence
         });
-        out
+        (out, ranges, partials)
     }
 
     pub fn read(payload: &[u8]) -> Result<Request, Reject> {
@@ -368,6 +381,10 @@ mod tests {
         let kept = Request::read(&many).unwrap().ranges;
         assert_eq!(kept[..], holes(5_000, 1 << 40).ranges[..kept.len()]);
         assert!(kept.len() > 100);
+        let mut rest = holes(5_000, 1 << 40);
+        let frames: Vec<_> = std::iter::from_fn(|| (!rest.ranges.is_empty()).then(|| rest.take_bytes())).collect();
+        let told = frames.iter().flat_map(|frame| Request::read(frame).unwrap().ranges).collect::<Vec<_>>();
+        assert_eq!(told, holes(5_000, 1 << 40).ranges);
     }
 
     #[test]

@@ -6,6 +6,12 @@
 //! ```text
 //! receive.rs    the receiving session
 //! given.rs      what it hands over: events, gap records, rows of its streams
+//! admission.rs  streams that have yet to show that they are alive, and streams that are over
+//! contact.rs    where a sender is reached, and how it is made to show that it is there
+//! followed.rs   one stream that is followed: opened, ordered, asked for, given
+//! table.rs      all of those
+//! openers.rs    what one stream's frames are opened with
+//! held.rs       events that wait for their signature
 //! message.rs    what beacons, hellos, welcomes, requests and refusals say
 //! random.rs     where the random numbers come from
 //! transmit.rs   the sending session; with it sealer.rs, history.rs, requesters.rs, repairs.rs, budget.rs
@@ -25,15 +31,21 @@
 //!   Refusal: nothing below this sequence ────────────────>  a gap record, and on it goes
 //! ```
 
+pub mod admission;
 pub mod budget;
+pub mod contact;
+pub mod followed;
 pub mod given;
+pub mod held;
 pub mod history;
 pub mod message;
+pub mod openers;
 pub mod random;
 pub mod receive;
 pub mod repairs;
 pub mod requesters;
 pub mod sealer;
+pub mod table;
 pub mod transmit;
 
 use std::net::SocketAddr;
