@@ -14,6 +14,7 @@ __all__ = [
     "MAX_DATAGRAM_IPV4",
     "MAX_DATAGRAM_IPV6",
     "REJECT_REASONS",
+    "SEALED_DICTIONARY",
     "TRAILER",
     "CaptureReader",
     "CaptureWriter",
@@ -44,6 +45,8 @@ LIMITS: Final[Mapping[str, int]]
 """The limits that hostile input runs into, by name; ``native/src/limits.rs`` gives the unit and threat of each."""
 TRAILER: Final[bytes]
 """The 21 bytes that end a stock event."""
+SEALED_DICTIONARY: Final[bytes]
+"""The Zstandard dictionary that sealed frames name by the id 1."""
 MAX_DATAGRAM_IPV4: Final[int]
 MAX_DATAGRAM_IPV6: Final[int]
 

@@ -13,7 +13,7 @@ mod reliable;
 mod sealed;
 mod sockets;
 
-use crate::{frame, limits, matching, policy as policies, reject::Reject};
+use crate::{frame, limits, matching, policy as policies, reject::Reject, sealed::packing};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMappingProxy, PyTuple};
 
@@ -30,6 +30,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     module.add("LIMITS", PyMappingProxy::new(py, bounds.as_mapping()))?;
     module.add("TRAILER", PyBytes::new(py, &frame::TRAILER))?;
+    module.add("SEALED_DICTIONARY", PyBytes::new(py, packing::DICTIONARY_BYTES))?;
     module.add("MAX_DATAGRAM_IPV4", limits::DATAGRAM_IPV4_BYTES)?;
     module.add("MAX_DATAGRAM_IPV6", limits::DATAGRAM_IPV6_BYTES)?;
     module.add_class::<event::PyEvent>()?;
