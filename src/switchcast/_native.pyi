@@ -401,8 +401,8 @@ class Sender:
 
 @final
 class ReliableReceiver:
-    """A ``Receiver`` for the modes ``traced`` and ``sealed``: it puts each sender's events in order, asks for those that
-    are missing, and tells in-band which will not come. A thread of its own reads and asks.
+    """A ``Receiver`` for the modes ``traced`` and ``sealed``: it puts each sender's events in order, asks for those
+    that are missing, and tells in-band which will not come. A thread of its own reads and asks.
 
     What is missing stands among the events as ``CUSTOM switchcast::gap`` (see ``switchcast.line.gaps``) with the trust
     ``local``: ``Gap-Reason``, ``Gap-Events``, ``Gap-Sender``, ``Gap-Stream`` (hex) and ``Gap-Range``, the first and the
@@ -464,9 +464,10 @@ class ReliableSender:
     """A ``Sender`` for the modes ``traced`` and ``sealed``: it keeps what it sent and sends it again to those who ask.
 
     One unconnected socket an address family sends to all destinations and hears their requests; a thread of its own
-    answers, and says how far the stream got while nothing is sent. ``keys`` as for ``ReliableReceiver``, the sending one
-    first. ``keep`` bytes are kept for ``keep_for`` seconds, unless ``repair`` is off. ``signing`` is an Ed25519 seed of
-    32 bytes. The rest is as for ``Sender``; ``ValueError`` for keys of a wrong length.
+    answers, and says how far the stream got while nothing is sent. By ``name`` receivers know that a stream takes the
+    place of an earlier one; no two senders of a group may share it. ``keys`` as for ``ReliableReceiver``, the sending
+    one first. ``keep`` bytes are kept for ``keep_for`` seconds, unless ``repair`` is off. ``signing`` is an Ed25519
+    seed of 32 bytes. The rest is as for ``Sender``; ``ValueError`` for keys of a wrong length.
     """
 
     def __new__(
@@ -475,6 +476,7 @@ class ReliableSender:
         port: int,
         *,
         mode: str,
+        name: str,
         keys: Sequence[bytes] | None = None,
         cipher: str = "chacha20-poly1305",
         repair: bool = True,
@@ -507,8 +509,8 @@ class ReliableSender:
     def fileno(self) -> int:
         """Readable when it has ended. Never to be read or closed by the caller."""
     def end(self, longest: float = 5.0, /) -> None:
-        """Send no more, tell the receivers so, and answer them as long as they ask, ``longest`` seconds at most. Returns
-        at once; ``fileno`` says when it is over."""
+        """Send no more, tell the receivers so, and answer them as long as they ask, ``longest`` seconds at most.
+        Returns at once; ``fileno`` says when it is over."""
     def close(self) -> None:
         """End at once."""
 

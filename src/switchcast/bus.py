@@ -144,7 +144,7 @@ class Subscription:
 
     def give_back(self, gap: Gap) -> None:
         """Take back a gap that could not be told: the next one holds it too."""
-        self._lost += gap.events
+        self._lost += gap.events or 0
         self._first_lost = gap.first or self._first_lost
         self._last_lost = self._last_lost or gap.last
 

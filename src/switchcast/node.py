@@ -30,6 +30,7 @@ from switchcast._native import Event
 from switchcast.bus import QUEUE_EVENTS, Bus, Overflow, Subscription, deliver
 from switchcast.errors import SwitchcastError, UsageError
 from switchcast.line.duplicates import Duplicates
+from switchcast.line.gaps import Gap, parted
 from switchcast.line.plan import Plan, Policy, Route, Sink, Source, matcher_for, unchanged
 from switchcast.line.reloading import Parts, lead, make_parts, replace_parts
 from switchcast.line.sinks import Outlet
@@ -93,7 +94,19 @@ class Node:
         return self.parts.outlets
 
     async def _carry(self, feed: Feed, received: list[Event]) -> None:
-        """The line itself."""
+        """The line itself, with the gaps that a source tells of where they stand."""
+        if not feed.endpoint.tells_gaps:
+            await self._carry_on(feed, received)
+            return
+        for events, record in parted(received):
+            if events:
+                await self._carry_on(feed, events)
+            if record is not None:
+                gap = Gap.at(feed.name, record)
+                feed.note_gap(gap)
+                self._tell_of(feed, gap)
+
+    async def _carry_on(self, feed: Feed, received: list[Event]) -> None:
         fresh = feed.admit(received)
         if not fresh:
             return
@@ -285,12 +298,17 @@ class Node:
         for feed in self.feeds.values():
             counters = feed.endpoint.counters()
             feed.state = note_connection(feed.state, counters)
-            for gap in feed.losses.look(counters):
-                record = gap.event()
-                self.tell(record)
-                for outlet in {outlet.name: outlet for lane in feed.lanes for outlet in lane.outlets}.values():
-                    if outlet.sink.tells_gaps:
-                        outlet.queue.offer([record])
+            if not feed.endpoint.tells_gaps:
+                for gap in feed.losses.look(counters):
+                    self._tell_of(feed, gap)
+
+    def _tell_of(self, feed: Feed, gap: Gap) -> None:
+        """Give the record of what a source lost to those who look on, and to the sinks that want it."""
+        record = gap.event()
+        self.tell(record)
+        for outlet in {outlet.name: outlet for lane in feed.lanes for outlet in lane.outlets}.values():
+            if outlet.sink.tells_gaps:
+                outlet.queue.offer([record])
 
     async def _ask_anew(self) -> None:
         """Ask the sources for what new taps want."""

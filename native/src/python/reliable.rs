@@ -112,7 +112,7 @@ pub struct PyReliableSender(ReliableSender);
 #[pymethods]
 impl PyReliableSender {
     #[new]
-    #[pyo3(signature = (addresses, port, *, mode, keys=None, cipher="chacha20-poly1305", repair=true,
+    #[pyo3(signature = (addresses, port, *, mode, name, keys=None, cipher="chacha20-poly1305", repair=true,
                         keep=67_108_864, keep_for=30.0, signing=None, interface=None, source=None, ttl=1,
                         loopback=true, sender=None, send_buffer=4_194_304))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python constructor")]
@@ -121,6 +121,7 @@ impl PyReliableSender {
         addresses: Vec<String>,
         port: u16,
         mode: &str,
+        name: &str,
         keys: Option<Vec<Vec<u8>>>,
         cipher: &str,
         repair: bool,
@@ -150,7 +151,7 @@ impl PyReliableSender {
             keep_for: duration(keep_for)?.as_nanos() as u64,
             repair,
             signing: signing.map(|seed| thirty_two(seed, "a signing key")).transpose()?,
-            ..TransmitSettings::new(mode, sender.unwrap_or_default().as_bytes())
+            ..TransmitSettings::new(mode, name.as_bytes())
         };
         let keys = keys.map(|keys| ring_of(&keys)).transpose()?;
         let opened = py.detach(|| ReliableSender::open(&options, settings, keys, sender.map(str::as_bytes)));

@@ -242,7 +242,7 @@ class _Tables:
                 own.add_metric([part.name], count)
             elif counter == "dropped_failed":  # those that are too large are among them, and have a reason of their own
                 self._dropped.add_metric([*at, "failed"], count - too_large)
-            elif counter.startswith("dropped_") or counter in {"faulty", "too_large"}:
+            elif counter.startswith("dropped_") or counter in {"faulty", "missing", "too_large"}:
                 self._dropped.add_metric([*at, counter.removeprefix("dropped_")], count)
             elif counter in _LEFT_OUT:
                 self._filtered.add_metric([*at, counter], count)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from switchcast._native import Sender, __version__
+from switchcast._native import ReliableSender, Sender, __version__
 from switchcast.app.automation import Automation
 from switchcast.app.presence import Presence
 from switchcast.app.snapshot import Phase, Snapshot, make_snapshot
@@ -107,7 +107,7 @@ class Report:
         rules = {rule.name: rule.queue for rule in self._automation.rules}
         return {"sinks": sinks, "rules": rules, "actions": rules}
 
-    def _senders(self) -> Iterator[Sender]:
+    def _senders(self) -> Iterator[Sender | ReliableSender]:
         for outlet in self._node.outlets.values():
             endpoint = outlet.endpoint
             if isinstance(endpoint, DatagramEndpoint) and endpoint.sender is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from switchcast._native import Event, Matcher
 from switchcast.endpoints.url import EndpointUrl
@@ -79,6 +79,15 @@ class Endpoint(ABC):
         An endpoint that knows group keys overrides this.
         """
         raise UrlError(f"{self.url}: {self.url.scheme}: endpoints have no group keys")
+
+    def streams(self) -> list[dict[str, Any]]:
+        """What is known of each stream that is heard, where streams are told apart: see ``ReliableReceiver``."""
+        return []
+
+    @property
+    def tells_gaps(self) -> bool:
+        """Whether it says in-band, with gap records that this host vouches for, what it did not get."""
+        return False
 
     def check_open(self) -> None:
         """Raise ``EndpointClosed`` when the endpoint has been closed."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any, ClassVar
 
-from switchcast._native import Matcher, Receiver, Sender
+from switchcast._native import Matcher, Receiver, ReliableReceiver, ReliableSender, Sender
 from switchcast.endpoints.base import Role
 from switchcast.endpoints.udp import DatagramEndpoint
 from switchcast.endpoints.url import EndpointUrl
@@ -43,7 +43,7 @@ class MulticastEndpoint(DatagramEndpoint):
         self.loopback = url.boolean("loopback", True)
         self.sources = url.addresses("source")
 
-    def make_receiver(self, addresses: list[str], **options: Any) -> Receiver:
+    def make_receiver(self, addresses: list[str], **options: Any) -> Receiver | ReliableReceiver:
         groups = [address for address in addresses if ipaddress.ip_address(address).is_multicast]
         return super().make_receiver(
             groups,
@@ -52,7 +52,7 @@ class MulticastEndpoint(DatagramEndpoint):
             **options,
         )
 
-    def make_sender(self, addresses: list[str], **options: Any) -> Sender:
+    def make_sender(self, addresses: list[str], **options: Any) -> Sender | ReliableSender:
         return super().make_sender(
             addresses,
             interface=self.url.text("interface"),

@@ -1,4 +1,4 @@
-"""``udp://host:port``: events as stock datagrams to and from unicast addresses, for networks without multicast.
+"""``udp://host:port``: events as datagrams to and from unicast addresses, for networks without multicast.
 
 As a source it binds the address (``0.0.0.0`` and ``[::]`` for any), as a sink it sends to it. Everything but the
 joining is as in ``multicast:``, whose base this is.
@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 
 import structlog
 
-from switchcast._native import Event, Matcher, Receiver, Sender, stock_misreads
+from switchcast._native import Event, Matcher, Receiver, ReliableReceiver, ReliableSender, Sender, stock_misreads
 from switchcast.endpoints.base import Endpoint, Role
 from switchcast.endpoints.modes import MODE_OPTIONS, Mode
+from switchcast.endpoints.reliable import linger, open_receiver, open_sender
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.endpoints.watch import Watch
 from switchcast.errors import EndpointUnavailable, EventTooLarge, UrlError
@@ -38,7 +39,7 @@ log = structlog.get_logger("switchcast")
 
 
 class DatagramEndpoint(Endpoint):
-    """Stock datagrams over UDP: what ``udp:`` and ``multicast:`` have in common.
+    """Events as datagrams over UDP: what ``udp:`` and ``multicast:`` have in common.
 
     ``receiver`` and ``sender`` are the native sockets once they are open, for their counters and rows.
     """
@@ -74,28 +75,31 @@ class DatagramEndpoint(Endpoint):
         self.misread = url.choice("misread", "send", ("send", "warn", "refuse"))
         self.misreads = 0
         self.ring_events = url.integer("ring", 65536, 1, 1 << 24)
-        self.receiver: Receiver | None = None
-        self.sender: Sender | None = None
+        self.receiver: Receiver | ReliableReceiver | None = None
+        self.sender: Sender | ReliableSender | None = None
         self._watch: Watch | None = None
 
     example: ClassVar[str] = "192.0.2.1"
 
-    def make_receiver(self, addresses: list[str], **options: Any) -> Receiver:
+    def make_receiver(self, addresses: list[str], **options: Any) -> Receiver | ReliableReceiver:
         """The native receiver for ``addresses``, opened; ``options`` are those that only some endpoints have."""
-        return Receiver(
-            addresses,
-            self.port,
-            psk=self.psk,
-            matcher=self.matcher,
-            receive_buffer=self.receive_buffer,
-            ring_events=self.ring_events,
-            **options,
-        )
+        options |= {
+            "matcher": self.matcher,
+            "receive_buffer": self.receive_buffer,
+            "ring_events": self.ring_events,
+        }
+        if self.mode.is_stock:
+            return Receiver(addresses, self.port, psk=self.psk, **options)
+        self.mode = self.mode.loaded()
+        return open_receiver(self.mode, addresses, self.port, **options)
 
-    def make_sender(self, addresses: list[str], **options: Any) -> Sender:
+    def make_sender(self, addresses: list[str], **options: Any) -> Sender | ReliableSender:
         """The native sender to ``addresses``, opened; ``options`` are those that only some endpoints have."""
-        sender = self.url.text("sender")
-        return Sender(addresses, self.port, psk=self.psk, sender=sender, send_buffer=self.send_buffer, **options)
+        options |= {"sender": self.url.text("sender"), "send_buffer": self.send_buffer}
+        if self.mode.is_stock:
+            return Sender(addresses, self.port, psk=self.psk, **options)
+        self.mode = self.mode.loaded()
+        return open_sender(self.mode, addresses, self.port, **options)
 
     async def open_source(self) -> None:
         await self._open_receiver()
@@ -103,13 +107,13 @@ class DatagramEndpoint(Endpoint):
     async def open_sink(self) -> None:
         await self._open_sender()
 
-    async def _open_receiver(self) -> Receiver:
+    async def _open_receiver(self) -> Receiver | ReliableReceiver:
         self.check_open()
         if self.receiver is None:
             self.receiver = self.make_receiver(await self._addresses())
         return self.receiver
 
-    async def _open_sender(self) -> Sender:
+    async def _open_sender(self) -> Sender | ReliableSender:
         self.check_open()
         if self.sender is None:
             self.sender = self.make_sender(await self._addresses())
@@ -162,6 +166,16 @@ class DatagramEndpoint(Endpoint):
 
     def rekey(self, keys: GroupKeys) -> None:
         self.mode = replace(self.mode, keys=keys)
+        for end in (self.receiver, self.sender):
+            if isinstance(end, ReliableReceiver | ReliableSender):
+                end.rekey(keys.secrets)
+
+    @property
+    def tells_gaps(self) -> bool:
+        return not self.mode.is_stock
+
+    def streams(self) -> list[dict[str, Any]]:
+        return self.receiver.streams() if isinstance(self.receiver, ReliableReceiver) else []
 
     def counters(self) -> dict[str, int]:
         counters: dict[str, int] = {}
@@ -173,12 +187,16 @@ class DatagramEndpoint(Endpoint):
         return counters
 
     async def close(self) -> None:
+        """In the modes with repair a sender stays, for a moment, for those who still ask."""
+        lingers = not self.closed
         self.closed = True
         if self._watch is not None:
             self._watch.end()
         if self.receiver is not None:
             self.receiver.close()
-        if self.sender is not None:
+        if isinstance(self.sender, ReliableSender) and lingers:
+            await linger(self.sender)
+        elif self.sender is not None:
             self.sender.close()
 
     def _checked(self, events: Sequence[Event]) -> list[Event]:
@@ -228,10 +246,10 @@ class UdpEndpoint(DatagramEndpoint):
 
     OPTIONS = (*(name for name in DatagramEndpoint.OPTIONS if name != "interface"), "share", "source_address")
 
-    def make_receiver(self, addresses: list[str], **options: Any) -> Receiver:
+    def make_receiver(self, addresses: list[str], **options: Any) -> Receiver | ReliableReceiver:
         return super().make_receiver(addresses, shared=self.url.boolean("share", default=False), **options)
 
-    def make_sender(self, addresses: list[str], **options: Any) -> Sender:
+    def make_sender(self, addresses: list[str], **options: Any) -> Sender | ReliableSender:
         return super().make_sender(addresses, source=self.source_address, **options)
 
     def check_address(self, address: str) -> None:

@@ -27,7 +27,7 @@ from switchcast.endpoints.esl import EslEndpoint
 from switchcast.errors import SwitchcastError
 from switchcast.line.addresses import Allowed
 from switchcast.line.duplicates import Duplicates
-from switchcast.line.gaps import LossWatch
+from switchcast.line.gaps import Gap, GapLog, LossWatch
 from switchcast.line.plan import Route
 from switchcast.line.state import State, Status, for_good, pauses
 
@@ -105,6 +105,8 @@ class Feed:
         self.failed: Exception | None = None
         self.received = self.refused = self.duplicates = self.passed = self.outages = 0
         self.losses = LossWatch(name)
+        self.gaps = self.missing = 0
+        self._gap_log = GapLog()
         self.lanes: tuple[Lane, ...] = ()
         self.allowed: Allowed | None = None
         self.windows: tuple[Duplicates, ...] = ()
@@ -130,9 +132,19 @@ class Feed:
         """Whether one that replaces it must be open before this is closed."""
         return self.endpoint.url.scheme in OVERLAPPING and self.state.status == "up"
 
+    def note_gap(self, gap: Gap) -> None:
+        """Count a gap that the endpoint has told of, and warn of it."""
+        self.gaps += 1
+        self.missing += gap.events or 0
+        self._gap_log.note(gap, asyncio.get_running_loop().time())
+
     def counters(self) -> dict[str, int]:
-        """``received``, ``refused``, ``duplicates``, ``passed``, ``outages``."""
-        return {
+        """``received``, ``refused``, ``duplicates``, ``passed``, ``outages``.
+
+        Of an endpoint that tells of gaps also ``gaps``, the records, and ``missing``, the events that they tell of.
+        """
+        told = {"gaps": self.gaps, "missing": self.missing} if self.endpoint.tells_gaps else {}
+        return told | {
             "received": self.received,
             "refused": self.refused,
             "duplicates": self.duplicates,
@@ -144,6 +156,7 @@ class Feed:
         """Count on from where one that has ended stopped."""
         self.received, self.refused, self.duplicates = other.received, other.refused, other.duplicates
         self.passed, self.outages = other.passed, other.outages
+        self.gaps, self.missing = other.gaps, other.missing
 
     def lead_to(self, lanes: Sequence[Lane], windows: Sequence[Duplicates]) -> None:
         """Feed these lanes from the next batch on.

@@ -22,6 +22,7 @@ _WORDS: Final = {
     "failed": "dropped because the sink failed",
     "closed": "dropped when the sink was closed",
     "undrained": "left over at the end",
+    "missing": "missing from streams, told of as gaps",
     "guarded": "kept off the group, as the stock module does",
 }
 _DIRECTIONS: Final = ("received_", "sent_")

@@ -7,8 +7,8 @@ import contextlib
 import json as json_text
 import sys
 import time
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console, Group
@@ -22,6 +22,7 @@ from switchcast.app.cli.options import Bindings, For, Source, Where, matcher_of,
 from switchcast.app.cli.render import family_style, printable, sender_style
 from switchcast.app.cli.running import run, run_until
 from switchcast.endpoints import Endpoint, make_endpoint
+from switchcast.line.gaps import is_gap
 
 __all__ = ["stats"]
 
@@ -86,7 +87,7 @@ class _Stats:
 
     async def _count(self) -> None:
         async for batch in self._endpoint.batches():
-            self._census.add(batch)
+            self._census.add([event for event in batch if not is_gap(event)] if self._endpoint.tells_gaps else batch)
 
     async def _show(self) -> None:
         """At each interval: a fresh table on a terminal, a line of JSON where that was asked for."""
@@ -106,7 +107,10 @@ class _Stats:
         return max(time.monotonic() - self._began, 1e-6)
 
     def _print_json(self, passed: float) -> None:
-        print(json_text.dumps(self._census.report(passed, self._endpoint.counters())), flush=True)
+        report = dict(self._census.report(passed, self._endpoint.counters()))
+        if streams := self._endpoint.streams():
+            report["streams"] = streams
+        print(json_text.dumps(report), flush=True)
 
     def _tables(self, passed: float, *, live: bool) -> Group:
         census, room = self._census, self._console.height - 8
@@ -123,6 +127,8 @@ class _Stats:
             cells = _cells(row, row.rate if live else row.events / passed)
             by_kind.add_row(Text(printable(name), style=family_style(name)), *cells)
         parts: list[Text | Table] = [title, by_sender, by_kind]
+        if streams := self._endpoint.streams():
+            parts.insert(2, _streams(streams))
         if len(kinds) < len(census.kinds):
             parts.append(Text(f"and {len(census.kinds) - len(kinds)} more kinds", style="dim"))
         parts.append(self._footer(passed))
@@ -143,6 +149,20 @@ def _table(what: str, *, lost: bool = False) -> Table:
     table.add_column(what, min_width=20, no_wrap=True, overflow="ellipsis")
     for name in ("events", "per s", "bytes", "mean", "largest", *(["lost ≤"] if lost else [])):
         table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _streams(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Of each stream that counts its events: exact figures, where those of stock senders are upper bounds."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("stream of", min_width=20, no_wrap=True, overflow="ellipsis")
+    for name in ("delivered", "repaired", "missing", "rejected", "waiting", ""):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        figures = [f"{row[name]:,}" for name in ("delivered", "repaired", "gaps", "rejected", "waiting")]
+        state = "ended" if row["ended"] else "silent" if row["silent"] else ""
+        sender = printable(row["sender"])
+        table.add_row(Text(sender, style=sender_style(row["sender"])), *figures, Text(state, style="dim"))
     return table
 
 

@@ -88,11 +88,15 @@ def _lost(counts: Mapping[str, int]) -> dict[str, int]:
 
     What the policy, the guards or the checks of hostile input keep out is kept out on purpose.
     """
-    own = {name: count for name, count in counts.items() if name.startswith("dropped_") or name == "too_large"}
+    own = {
+        name: count for name, count in counts.items() if name.startswith("dropped_") or name in {"too_large", "missing"}
+    }
     endpoints = losses({name[9:]: count for name, count in counts.items() if name.startswith("endpoint_")})
     kept_out = {"too_large", "refused_misread", "condition_errors"} | {
         name for name in endpoints if name.startswith("rejected_")
     }
+    if "missing" in counts:  # which says what became of what these count
+        kept_out |= {"kernel_drops", "ring_overflow"}
     return losses(own) | {name: count for name, count in endpoints.items() if name not in kept_out}
 
 
@@ -159,7 +163,9 @@ def _source(row: PartRow) -> list[Cell]:
         _rate(row),
         _figure("received", counts.get("received", 0)),
         _figure("refused", refused),
-        _figure("kernel drops", kernel, bad=True),
+        # Where missing events are asked for again, a drop of the kernel's is not yet a loss.
+        _figure("kernel drops", kernel, bad="missing" not in counts),
+        _figure("missing", counts["missing"], bad=True) if "missing" in counts else Cell("missing", ""),
     ]
 
 
