@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from keyfiles import MADE, forms, group, secret, written
+
 from switchcast.app.config import Configuration, load
 from switchcast.errors import ConfigurationError
+from switchcast.keys import SigningKey
 
 ESL_PASSWORD = "4-hedgehogs-and-a-tuba"  # noqa: S105 - a test's own
 GROUP_KEY = "seven-slow-herons"
 HASH_KEY = "sixteen-bytes-or-more-of-key"
-SECRETS = (ESL_PASSWORD, GROUP_KEY, HASH_KEY)
+SIGNING = SigningKey(secret(9), MADE)
+SECRETS = (ESL_PASSWORD, GROUP_KEY, HASH_KEY, *forms(secret(0)), *forms(secret(1)), *forms(SIGNING.seed))
 
 TWO_ENDPOINTS = """\
 [endpoints.switch]
@@ -21,6 +25,28 @@ password_file = "{folder}/esl.password"
 [endpoints.group]
 url = "multicast://239.192.1.1:4242?interface=lo"
 psk_file = "{folder}/group.psk"
+"""
+
+KEYED = """\
+[endpoints.group]
+url = "multicast://239.192.1.1:4242?interface=lo"
+mode = "sealed"
+key_file = "{folder}/group.key"
+cipher = "aes-256-gcm"
+keep = "128MiB"
+keep_for = "1m"
+sign_key_file = "{folder}/fs1.signing"
+signers_file = "{folder}/signers"
+
+[endpoints.side]
+url = "udp://127.0.0.1:4243"
+mode = "traced"
+key_file = "{folder}/group.key"
+stock = "reject"
+
+[[route]]
+from = "group"
+to = ["side"]
 """
 
 FULL = (
@@ -95,10 +121,11 @@ emit = {{ to = ["group"], subclass = "example::pong" }}
 
 def lay_out(folder: Path, text: str, name: str = "switchcast.toml") -> Path:
     """``text`` as a configuration in ``folder``, which ``{folder}`` in it stands for, beside the secrets."""
-    for file, secret in (("esl.password", ESL_PASSWORD), ("group.psk", GROUP_KEY), ("hash.key", HASH_KEY)):
-        path = folder / file
-        path.write_text(f"{secret}\n")
-        path.chmod(0o600)
+    for file, text_of_it in (("esl.password", ESL_PASSWORD), ("group.psk", GROUP_KEY), ("hash.key", HASH_KEY)):
+        written(folder / file, f"{text_of_it}\n")
+    written(folder / "group.key", group(2))
+    written(folder / "fs1.signing", SIGNING)
+    written(folder / "signers", f"fs1.example.com {SIGNING.public}\n", 0o644)
     path = folder / name
     path.write_text(text.format(folder=folder))
     return path

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from configurations import FULL, GROUP_KEY, SECRETS, TWO_ENDPOINTS, lay_out
+from configurations import FULL, GROUP_KEY, KEYED, SECRETS, TWO_ENDPOINTS, lay_out
 from pydantic import BaseModel
 from recordings import DATA
 
@@ -68,7 +68,7 @@ def same(one: Configuration, other: Configuration) -> bool:
     return all(getattr(one, field) == getattr(other, field) for field in fields)
 
 
-@pytest.mark.parametrize("text", [FULL, TWO_ENDPOINTS, ""])
+@pytest.mark.parametrize("text", [FULL, KEYED, TWO_ENDPOINTS, ""])
 def test_what_show_prints_reads_back_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     text = text.replace('"X-Token" = "not-for-show"', '"X-Kind" = "beat"')
     path = lay_out(tmp_path, text)

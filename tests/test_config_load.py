@@ -219,7 +219,8 @@ def test_what_is_odd_is_a_warning_with_its_place(tmp_path: Path, text: str, word
 
 
 def test_a_configuration_opens_nothing(tmp_path: Path) -> None:
-    before = set(os.listdir(tmp_path)) | {"switchcast.toml", "esl.password", "group.psk", "hash.key"}
-    configuration = loaded(tmp_path, FULL)
+    path = lay_out(tmp_path, FULL)
+    before = set(os.listdir(tmp_path))
+    configuration = load(path, {})
     assert isinstance(configuration, Configuration)
     assert set(os.listdir(tmp_path)) == before

@@ -7,14 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
-from configurations import FULL, SECRETS, TWO_ENDPOINTS, lay_out, loaded, outcome
+from configurations import FULL, KEYED, SECRETS, TWO_ENDPOINTS, lay_out, loaded, outcome
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from keyfiles import group, written
 
 from switchcast.app.config import Configuration, load
 from switchcast.errors import ConfigurationError
 
 SWITCH, GROUP = '[endpoints.switch]\nurl = "esl://127.0.0.1"\n', '[endpoints.group]\nurl = "multicast://239.192.1.1"\n'
+SEALED = GROUP + 'mode = "sealed"\nkey_file = "{folder}/group.key"\n'
+"""Four lines."""
 BOTH = SWITCH + GROUP
 """Four lines."""
 ROUTE = BOTH + '[[route]]\nfrom = "switch"\nto = ["group"]\n'
@@ -107,6 +110,74 @@ MISTAKES = [
         "is given in the URL too; keep it here",
     ),
     ('[endpoints.a]\nurl = "udp://192.0.2.1?psk_file={folder}/long.key"', 2, "1 to 72 bytes"),
+    # modes and their keys
+    (
+        GROUP + 'mode = "seeled"',
+        3,
+        'endpoints.group.mode: "seeled": none of stock, traced, sealed; did you mean sealed?',
+    ),
+    (
+        GROUP + 'mode = "sealed"',
+        3,
+        'endpoints.group.mode: "sealed": sealed needs a key_file; make one with: switchcast',
+    ),
+    (
+        SEALED[:-1].replace("mode = ", 'mode = "stock" # '),
+        4,
+        "key_file goes with mode traced or sealed; add one of them",
+    ),
+    (GROUP + 'cipher = "aes-256-gcm"\nkeep = "2MiB"', 3, "cipher, keep go with mode traced or sealed; add one of them"),
+    (GROUP + 'stock = "reject"', 3, 'endpoints.group.stock: "reject": stock goes with mode traced or sealed'),
+    (GROUP + 'signers_file = "{folder}/signers"', 3, "signers_file goes with mode traced or sealed"),
+    (GROUP + 'mode = "traced"\nsigners_file = "{folder}/signers"', 4, "needs a key_file; make one with"),
+    (GROUP + 'mode = "traced"\nsign_key_file = "{folder}/fs1.signing"', 4, "needs a key_file; make one with"),
+    (GROUP + 'mode = "traced"\nrepair = true', 4, "endpoints.group.repair: true: needs a key_file"),
+    (GROUP + 'mode = "traced"\nstock = "reject"', 4, "without a key_file every datagram is stock, so none would be"),
+    (SEALED + 'stock = "deliver"', 5, "is for mode traced; mode sealed never takes stock datagrams; leave it out"),
+    (SEALED + 'stock = "drop"', 5, 'endpoints.group.stock: "drop": none of deliver, reject'),
+    (SEALED + 'psk_file = "{folder}/group.psk"', 5, "is for stock datagrams; mode sealed has a key_file in its place"),
+    (
+        SEALED + 'keep = "1MB"',
+        5,
+        "endpoints.group.keep: 1000000: out of range; 1MiB, which is the largest event, to 16GiB",
+    ),
+    (SEALED + 'keep = "17GiB"', 5, "out of range; 1MiB, which is the largest event, to 16GiB are allowed"),
+    (SEALED + 'keep = "much"', 5, 'endpoints.group.keep: "much": write a size as 4096, 64KiB, 1MiB or 10MB'),
+    (SEALED + 'keep_for = "500ms"', 5, "endpoints.group.keep_for: 0.5: out of range; 1s to 1h are allowed"),
+    (SEALED + 'keep_for = "2h"', 5, "out of range; 1s to 1h are allowed"),
+    (SEALED + 'repair = "often"', 5, 'endpoints.group.repair: "often": write true or false'),
+    (SEALED + 'cipher = "rot13"', 5, 'endpoints.group.cipher: "rot13": none of chacha20-poly1305, aes-256-gcm'),
+    (SEALED.replace("group.key", "five.key"), 4, "five.key:7: one key more than the 4 that can be live; retire former"),
+    (SEALED.replace("group.key", "twice.key"), 4, "twice.key:2: key c18cea2b stands in line 1 already; leave one out"),
+    (SEALED.replace("group.key", "idle.key"), 4, "idle.key: has no key to send with; write send in place of receive"),
+    (SEALED.replace("group.key", "open.key"), 4, "others may read this secret (mode 0644); run: chmod 600"),
+    (SEALED.replace("group.key", "empty.key"), 4, "empty.key: holds no key; make one with: switchcast key new FILE"),
+    (SEALED.replace("group.key", "group.psk"), 4, "group.psk:1: has 1 word; a key is id, secret, state and day made"),
+    (SEALED.replace("group.key", "fs1.signing"), 4, "fs1.signing:2: this is a signing key; name it as sign_key_file"),
+    (SEALED.replace("group.key", "none"), 4, "no such file, though it should hold keys"),
+    (SEALED.replace("{folder}/", ""), 4, "write an absolute path, or credential:NAME for one of systemd's credentials"),
+    (SEALED + 'sign_key_file = "{folder}/group.key"', 5, "group.key:3: this is a group's key; name it as key_file"),
+    (
+        SEALED + 'signers_file = "{folder}/fs1.signing"',
+        5,
+        "fs1.signing:2: this is a secret; what belongs here is printed",
+    ),
+    (SEALED + 'signers_file = "{folder}/wide"', 5, "others may change who is believed (mode 0666); run: chmod go-w"),
+    (SWITCH + 'mode = "sealed"', 3, "endpoints.switch.mode: esl: endpoints take no mode; leave it out"),
+    (
+        SWITCH + 'key_file = "{folder}/group.key"',
+        3,
+        "endpoints.switch.key_file: esl: endpoints take no key_file; leave",
+    ),
+    ('[endpoints.a]\nurl = "esl://127.0.0.1?mode=sealed"', 2, "unknown option 'mode' for esl: endpoints"),
+    ('[endpoints.a]\nurl = "udp://192.0.2.1?mode=sealed"', 2, "sealed needs a key_file"),
+    ('[endpoints.a]\nurl = "udp://192.0.2.1?mode=sealed&key_file={folder}/five.key"', 2, "five.key:7: one key more"),
+    ('[endpoints.a]\nurl = "udp://192.0.2.1?mode=traced&repair=maybe"', 2, "neither yes nor no"),
+    (
+        '[endpoints.a]\nurl = "udp://192.0.2.1?mode=traced"\nmode = "traced"',
+        3,
+        "mode is given in the URL too; keep it here",
+    ),
     # routes
     (BOTH + '[[route]]\nto = ["group"]', 5, 'route[1].from: missing; for example from = "switch"'),
     (BOTH + '[[route]]\nfrom = "switch"', 5, 'route[1].to: missing; for example to = ["group"]'),
@@ -197,6 +268,11 @@ def test_a_mistake_is_one_clear_line(tmp_path: Path, text: str, line: int | None
     for name, secret in (("open", "a"), ("empty", ""), ("long", "k" * 73), ("short", "short")):
         (tmp_path / f"{name}.key").write_text(secret)
         (tmp_path / f"{name}.key").chmod(0o644 if name == "open" else 0o600)
+    text_of_one = group().text().splitlines()[-1]
+    written(tmp_path / "five.key", group(5))
+    written(tmp_path / "twice.key", f"{text_of_one}\n{text_of_one}\n")
+    written(tmp_path / "idle.key", text_of_one.replace("send", "receive"))
+    written(tmp_path / "wide", "", 0o666)
     with pytest.raises(ConfigurationError) as raised:
         loaded(tmp_path, text)
     message = str(raised.value)
@@ -326,7 +402,7 @@ def test_any_text_is_a_configuration_or_a_mistake(tmp_path: Path, text: str) -> 
     assert str(outcome(path))
 
 
-PIECES = FULL.replace("{{", "{").replace("}}", "}").splitlines()
+PIECES = (FULL + KEYED.replace("endpoints.group", "endpoints.other")).replace("{{", "{").replace("}}", "}").splitlines()
 VALUES = [
     "5",
     "-1",
@@ -341,6 +417,9 @@ VALUES = [
     "nan",
     '"\\u0000"',
     '["a", 1]',
+    '"sealed"',
+    '"traced"',
+    '"{folder}/group.key"',
 ]
 
 

@@ -110,6 +110,16 @@ class Mode:
         """Whether nothing but the module's own datagrams are sent and understood."""
         return self.name == "stock"
 
+    def options(self) -> dict[str, str]:
+        """The options of a URL that ask for this mode, without those that say what holds anyway."""
+        usual = Mode(name="stock", repair=self.key_file is not None)
+        given = {option: getattr(self, _FIELDS.get(option, option)) for option in MODE_OPTIONS}
+        return {
+            option: _text(value)
+            for option, value in given.items()
+            if value != getattr(usual, _FIELDS.get(option, option))
+        }
+
     def loaded(self) -> Mode:
         """The same with what is in the files that have not been read yet.
 
@@ -125,6 +135,16 @@ class Mode:
         return replace(self, keys=keys, signing=signing, signers=signers)
 
 
+_FIELDS: Final = {"mode": "name"}
+"""Options whose field is called otherwise."""
+
+
+def _text(value: str | float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else f"{value:.15g}"
+
+
 def mistakes(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """What is wrong with an endpoint's options, beside whether its files can be read: the option, and what would do."""
     wrong = set()
@@ -136,7 +156,10 @@ def mistakes(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             wrong.add(option)
             yield option, str(error)
     if "mode" not in wrong:
-        yield from _misfits(given, given.get("mode", "stock"))
+        told = wrong - {"key_file"}  # of which enough has been said
+        yield from _misfits(
+            {option: given[option] for option in given if option not in told}, given.get("mode", "stock")
+        )
 
 
 def _misfits(given: Mapping[str, str], mode: str) -> Iterator[tuple[str, str]]:

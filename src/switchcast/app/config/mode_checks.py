@@ -39,6 +39,7 @@ class ModeChecks:
 
     def check(self, url: EndpointUrl, path: Path, settings: EndpointSettings) -> CheckedMode:
         """The mode that the table at ``path`` says, with what its ``url`` says."""
+        before = self.problems.found()
         table = {option: _text(getattr(settings, option)) for option in MODE_OPTIONS if _is_given(settings, option)}
         if url.scheme not in WITH_MODE:
             for option in table:
@@ -55,11 +56,12 @@ class ModeChecks:
         for option, sentence in mistakes(within | table):
             shown = getattr(settings, option) if _is_given(settings, option) else str(url)
             self.problems.add(places[option], shown, sentence)
-        if given.get("mode") == "stock":
-            del given["mode"]
+        if self.problems.found() > before:
+            return CheckedMode(url)
         keys, prints = self._read(given, places)
         rest = tuple((option, text) for option, text in url.options if option not in MODE_OPTIONS)
-        return CheckedMode(replace(url, options=(*rest, *given.items())), keys, prints)
+        mode = Mode.of(replace(url, options=(*rest, *given.items())))
+        return CheckedMode(replace(url, options=(*rest, *mode.options().items())), keys, prints)
 
     def _read(self, given: dict[str, str], places: Mapping[str, Path]) -> tuple[GroupKeys | None, tuple[str, ...]]:
         """What is in the files that are ``given``, whose names become paths."""
