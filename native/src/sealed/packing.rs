@@ -21,7 +21,8 @@ pub const DICTIONARY: u16 = 1;
 /// The dictionary's bytes, as Zstandard's own tools read them.
 pub static DICTIONARY_BYTES: &[u8] = include_bytes!("dictionary.bin");
 
-/// Above it, ten times the time buys a tenth of the size; below it, nothing is won.
+/// Tried on events that the dictionary had not seen: level 1 makes them a seventh larger in nearly the same time, level 5
+/// a twentieth smaller in five times the time.
 const LEVEL: i32 = 3;
 
 static ENCODER: LazyLock<EncoderDictionary<'static>> =

@@ -1,6 +1,6 @@
 use super::super::header::Kind;
 use super::*;
-use crate::keys::KEY;
+use crate::keys::{KEY, KeyRing};
 use proptest::prelude::*;
 
 const CIPHERS: [Cipher; 2] = Cipher::ALL;
@@ -72,6 +72,20 @@ fn only_the_same_key_stream_and_cipher_open() {
         ] {
             assert_eq!(opened(&wrong, &frame), Err(Reject::NotAuthentic));
         }
+    }
+}
+
+#[test]
+fn a_frame_under_a_retired_key_finds_no_key_and_opens_under_no_other() {
+    let frame = sealed(&header(Cipher::default()), b"secret");
+    let (under, _) = Header::read(&frame).unwrap();
+    let ring = KeyRing::new(vec![key(1), key(2)]).ok().unwrap();
+    assert!(ring.get(under.key).is_some());
+    let rotated = KeyRing::new(vec![key(2), key(3)]).ok().unwrap();
+    assert!(rotated.get(under.key).is_none());
+    for live in rotated.iter() {
+        let pretended = [&frame[..4], &live.id(), &frame[8..]].concat();
+        assert_eq!(opened(&Subkey::new(live, &STREAM, Cipher::default()), &pretended), Err(Reject::NotAuthentic));
     }
 }
 
