@@ -2,11 +2,18 @@
 //!
 //! Each property panics where it does not hold, and says whether the bytes were taken.
 
+#[path = "properties/sealed.rs"]
+pub mod sealed;
+#[path = "properties/stream_model.rs"]
+mod stream_model;
+#[path = "properties/traced.rs"]
+pub mod traced;
+
 use switchcast_native::capture::{CaptureError, CaptureFormat, CaptureReader, CaptureWriter, Datagram};
 use switchcast_native::encoding::{self, Escape};
 use switchcast_native::event::{self, Event, Value};
 use switchcast_native::frame::{self, Psk};
-use switchcast_native::{limits, render};
+use switchcast_native::{limits, render, stream};
 
 /// The key of the recording that is under one.
 const PSK: &[u8] = b"ClueCon";
@@ -81,6 +88,12 @@ pub fn capture(file: &[u8]) -> bool {
     let again = read([&written[..]]).expect("what is written can be read");
     assert_eq!((&again.0, &again.1), (&datagrams, &None));
     fault.is_none() && !datagrams.is_empty()
+}
+
+/// Any steps leave a stream's window and its simple model the same. Says whether all that was delivered were items, and
+/// there were some.
+pub fn stream(steps: &[u8]) -> bool {
+    stream_model::run(steps) > 0
 }
 
 type Reading = (Vec<Datagram>, Option<String>, Vec<(&'static str, u64)>);

@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import fuzz_reliable_seeds  # noqa: E402
 from recordings import DATA, read_pcap  # noqa: E402
 
 TRAILER = bytes.fromhex("e284b1c598c68ed3acc59ed0a9d087c5a6cf9ac4a6")
@@ -63,6 +64,8 @@ def seeds(only_few: bool) -> Iterator[tuple[str, bytes]]:
     yield from (("frame", datagram) for datagram in plain + psk if not only_few)
     for capture in captures(plain[:3]):
         yield "capture", capture
+    texts = [text_of(datagram) for datagram in plain]
+    yield from fuzz_reliable_seeds.seeds(texts[:4] if only_few else texts)
 
 
 def captures(datagrams: list[bytes]) -> Iterator[bytes]:

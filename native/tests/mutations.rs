@@ -92,3 +92,33 @@ fn any_datagram_is_an_event_or_rejected() {
 fn any_file_is_a_capture_or_rejected() {
     check("capture", properties::capture);
 }
+
+#[test]
+fn any_datagram_is_a_sealed_frame_or_rejected() {
+    check("sealed", properties::sealed::frame);
+}
+
+#[test]
+fn any_payload_is_a_control_message_or_rejected() {
+    check("message", properties::sealed::message);
+}
+
+#[test]
+fn whatever_is_packed_unpacks_within_bounds() {
+    check("packing", properties::sealed::packing);
+}
+
+#[test]
+fn fragments_in_any_order_are_put_together_or_rejected() {
+    check("fragments", properties::sealed::fragments);
+}
+
+#[test]
+fn any_text_can_be_traced_or_rejected() {
+    check("traced", properties::traced::stamp);
+}
+
+#[test]
+fn a_window_does_what_its_model_does() {
+    check("stream", properties::stream);
+}

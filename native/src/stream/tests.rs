@@ -1,6 +1,6 @@
 #![expect(clippy::single_range_in_vec_init, reason = "what is asked for is ranges, and often one")]
 
-#[path = "../../../fuzz/stream_model.rs"]
+#[path = "../../../fuzz/properties/stream_model.rs"]
 mod model;
 mod reordering;
 mod small_world;
