@@ -190,7 +190,7 @@ impl Bench {
     }
 
     fn row(&self, sender: &Sender) -> StreamRow {
-        self.session.streams().into_iter().find(|row| row.stream == sender.stream).unwrap()
+        self.session.streams().into_iter().rfind(|row| row.stream == sender.stream).unwrap()
     }
 }
 
@@ -208,7 +208,6 @@ fn kept(given: Given<'_>) -> Got {
 /// A sender of which every frame is made by hand.
 struct Sender {
     name: Vec<u8>,
-    key: GroupKey,
     stream: StreamId,
     sealer: Sealer,
     controls: u64,
@@ -225,7 +224,7 @@ impl Sender {
     fn under(key: GroupKey, stream: StreamId, name: &[u8], cipher: Cipher) -> Sender {
         let sealer = Sealer::new(&key, cipher, sender_id(name), stream);
         let (name, packer) = (name.to_vec(), Packer::default());
-        Sender { name, key, stream, sealer, controls: 0, packer, began: START + MILLISECOND }
+        Sender { name, stream, sealer, controls: 0, packer, began: START + MILLISECOND }
     }
 
     /// Older than the bench has listened.
