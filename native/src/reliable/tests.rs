@@ -7,3 +7,4 @@ mod member;
 mod repairing;
 mod sending;
 mod strangers;
+mod together;
