@@ -166,10 +166,9 @@ def test_keys_come_from_systemds_credentials(tmp_path: Path, monkeypatch: pytest
     assert Mode.of(configuration.endpoints["group"].url).loaded().keys == group(3).live()
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
     seen = load(path, {}, outside=True)
-    assert [each.partition(": ")[2] for each in seen.warnings] == [
-        f"endpoints.{each}.key_file: credential:group.key cannot be looked at here: only the service has its credentials"
-        for each in ("group", "side")
-    ]
+    words = "key_file: credential:group.key cannot be looked at here: only the service has its credentials"
+    told = [each.partition(": ")[2] for each in seen.warnings]
+    assert told == [f"endpoints.{each}.{words}" for each in ("group", "side")]
     assert seen.endpoints["group"].keys is None
     with pytest.raises(ConfigurationError, match="there are no credentials"):
         load(path, {})

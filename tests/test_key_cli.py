@@ -242,6 +242,10 @@ def test_no_command_prints_a_secret_unasked(shell: Shell, tmp_path: Path) -> Non
     said = shell("config", "check", path) + shell("config", "show", path) + shell("config", "show", "--json", path)
     said += shell("key", "rotate", "group.key") + shell("key", "rotate", "group.key", "--switch")
     said += shell("key", "list", "group.key", "fs1.signing") + shell("key", "show", "group.key")
+    url = f"multicast://239.192.1.1:4242?interface=lo&mode=sealed&key_file={tmp_path}/group.key"
+    said += shell("--verbose", "tail", f"{url}&sign_key_file={tmp_path}/group.key", "--for", "1ms", code=78)
+    said += shell("tail", f"{url}&signers_file={tmp_path}/fs1.signing", "--for", "1ms", code=78)
+    said += shell("stats", url.replace("sealed", "seeled"), "--for", "1ms", code=2)
     for name in ("group.key", "fs1.signing", "signers"):
         whole = Path(name).read_text()
         for damaged in (whole.replace("=", "", 1), whole * 2, whole.split()[-2]):

@@ -209,7 +209,7 @@ def test_a_mistake_among_signers_is_told(tmp_path: Path, text: str, line: int | 
 WHOLE = [group(4).text(), SIGNING.text(), f"# whom we believe\n{SIGNER}\n"]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.sampled_from(WHOLE), seed=st.integers(0, 2**32), edits=st.integers(1, 6))
 def test_a_damaged_file_is_read_or_refused_and_never_shown(tmp_path: Path, text: str, seed: int, edits: int) -> None:
     dice, content = random.Random(seed), bytearray(text.encode())  # noqa: S311 - a test's dice
