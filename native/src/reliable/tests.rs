@@ -4,6 +4,7 @@
 #![allow(clippy::single_range_in_vec_init)]
 
 mod member;
+mod pair;
 mod repairing;
 mod sending;
 mod strangers;
