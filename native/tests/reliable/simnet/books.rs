@@ -223,9 +223,10 @@ impl Books {
         slots.iter().skip(first as usize - 1).filter(|slot| !slot.is_signature).count() as u64
     }
 
-    /// How many sequences' first sendings nobody got.
-    pub fn lost_by_all(&self, stream: &StreamId) -> u64 {
-        self.streams.get(stream).map_or(0, |sent| sent.slots.iter().filter(|slot| slot.is_lost).count() as u64)
+    /// Whether a stream sent something at `since` or later.
+    pub fn has_sent(&self, stream: &StreamId, since: Nanos) -> bool {
+        let last = self.streams.get(stream).and_then(|sent| sent.slots.last());
+        last.is_some_and(|slot| slot.at >= since)
     }
 
     /// Close the page of a receiver that has ended: what it was given has no holes of which it was not told.

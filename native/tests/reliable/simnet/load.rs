@@ -18,14 +18,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// One after the other, evenly.
+    /// One after the other.
     pub fn steady(events: u64, per_second: u64) -> Load {
         Load { events, per_second, at_once: 1 }
-    }
-
-    /// When the next ones come, `count` after now.
-    pub fn pause(&self, count: u64) -> Nanos {
-        count * SECOND / self.per_second
     }
 }
 
@@ -41,6 +36,11 @@ impl Writer {
         let mut dice = Dice::new(seed, u64::MAX);
         let pool = (0..POOL).map(|_| b"0123456789abcdef"[dice.below(16) as usize]).collect();
         Writer { dice, pool, written: 0 }
+    }
+
+    /// How long after `count` events of `load` the next ones come: never in step with anything else.
+    pub fn pause(&mut self, load: &Load, count: u64) -> Nanos {
+        self.dice.below(2 * count * SECOND / load.per_second) + 1
     }
 
     /// The next event. Nine in ten have up to 900 bytes; one in a hundred has 3 to 12 KB, which takes several frames.

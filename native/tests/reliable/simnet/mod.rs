@@ -9,17 +9,23 @@
 //! link.rs       one direction of a cable: loss, bursts, copies, overtaking, bit flips, delay, bandwidth, scripts
 //! network.rs    nodes on a switch that knows one group; taps for who listens
 //! load.rs       events to send
-//! world.rs      senders and receivers, in the place of the threads that drive sessions on real sockets
+//! node.rs       a host: a session, and what a thread does that drives one on real sockets
+//! world.rs      hosts on the network, and the clock that moves them
+//! asking.rs     what receivers asked for, and whether it had been lost
 //! books.rs      what was sent and what was given: whatever does not balance fails the run
+//! stranger.rs   who has no key: records, replays, forges
 //! trial.rs      a scenario in both modes, from several seeds; the table of figures
 //! ```
 
+pub mod asking;
 pub mod books;
 pub mod dice;
 pub mod link;
 pub mod load;
 pub mod network;
+pub mod node;
 pub mod packet;
 pub mod queue;
+pub mod stranger;
 pub mod trial;
 pub mod world;

@@ -39,6 +39,8 @@ pub enum Way {
 pub struct Port {
     pub up: Link,
     pub down: Link,
+    /// What came out of it at the node.
+    pub heard: Tally,
     is_member: bool,
 }
 
@@ -95,7 +97,7 @@ impl Network {
     pub fn add(&mut self, is_member: bool) -> NodeId {
         let id = self.ports.len();
         let link = |way| Link::new(DELAY, Dice::new(self.seed, id as u64 * 2 + way));
-        self.ports.push(Port { up: link(0), down: link(1), is_member });
+        self.ports.push(Port { up: link(0), down: link(1), heard: Tally::default(), is_member });
         id
     }
 
@@ -123,7 +125,12 @@ impl Network {
     /// Something that was planned happens; a datagram that has reached a node is given back.
     pub fn step(&mut self, now: Nanos, step: Step) -> Option<(NodeId, Packet)> {
         match step {
-            Step::Arrive(node, packet) => return Some((node, packet)),
+            Step::Arrive(node, packet) => {
+                let heard = &mut self.ports[node].heard;
+                heard.datagrams += 1;
+                heard.bytes += packet.bytes.len() as u64;
+                return Some((node, packet));
+            }
             Step::Switch(packet) => self.forward(now, packet),
             Step::Release(node, way, serial) => {
                 let port = &mut self.ports[node];

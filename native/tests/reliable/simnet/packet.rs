@@ -34,8 +34,6 @@ impl Traffic {
         Traffic::Refusal,
         Traffic::Other,
     ];
-    /// What answers a receiver.
-    pub const ANSWERS: [Traffic; 3] = [Traffic::Repair, Traffic::Welcome, Traffic::Refusal];
     /// What a receiver sends.
     pub const ASKING: [Traffic; 2] = [Traffic::Hello, Traffic::Request];
 }

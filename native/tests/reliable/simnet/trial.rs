@@ -15,12 +15,18 @@ use switchcast_native::reliable::{MILLISECOND, Mode, Nanos};
 pub struct Size {
     pub events: u64,
     pub seeds: u64,
+    pub modes: &'static [Mode],
 }
 
+const BOTH: &[Mode] = &[Mode::Traced, Mode::Sealed];
+
 /// For every run of the tests.
-pub const SMALL: Size = Size { events: 10_000, seeds: 1 };
+pub const SMALL: Size = Size { events: 10_000, seeds: 1, modes: BOTH };
 /// For `make soak`.
-pub const FULL: Size = Size { events: 1_000_000, seeds: 5 };
+pub const FULL: Size = Size { events: 1_000_000, seeds: 5, modes: BOTH };
+
+/// Events of a run without repair at most: it does not take many to lose some.
+const UNREPAIRED: u64 = 20_000;
 
 /// What a run came to, over all its receivers and streams.
 #[derive(Clone, Debug)]
@@ -96,7 +102,7 @@ pub fn hold(name: &str, size: Size, story: impl Fn(&mut World), promise: impl Fn
 /// Like [`hold`]; then, with nobody repairing, the same must lose something: else the check could not fail.
 pub fn hold_and_lose(name: &str, size: Size, story: impl Fn(&mut World), promise: impl Fn(&World, &Report)) {
     hold(name, size, &story, promise);
-    let unrepaired = Size { events: size.events.min(SMALL.events), seeds: 1 };
+    let unrepaired = Size { events: size.events.min(UNREPAIRED), seeds: 1, ..size };
     each(unrepaired, false, |run| {
         let mut world = World::new(run);
         story(&mut world);
@@ -108,7 +114,7 @@ pub fn hold_and_lose(name: &str, size: Size, story: impl Fn(&mut World), promise
 
 fn each(size: Size, repair: bool, play: impl Fn(Run)) {
     let seeds = chosen("SIMNET_SEED").and_then(|seed| seed.parse().ok()).map_or(1..=size.seeds, |seed| seed..=seed);
-    for mode in [Mode::Traced, Mode::Sealed] {
+    for mode in size.modes.iter().copied() {
         if chosen("SIMNET_MODE").is_some_and(|wanted| wanted != word(mode)) {
             continue;
         }
