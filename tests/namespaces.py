@@ -119,3 +119,48 @@ def two_hosts(mtu: int = 1500) -> Iterator[tuple[Host, Host]]:
     finally:
         for name in made:
             run("ip", "netns", "delete", name)
+
+
+@contextmanager
+def bridged_hosts(count: int, mtu: int = 1500) -> Iterator[list[Host]]:
+    """So many hosts on one bridge, IPv4 and IPv6; it floods what goes to a group to all of them."""
+    assert os.geteuid() == 0, "network namespaces need root: run the tests as root"
+    assert shutil.which("ip"), "network namespaces need the Debian package iproute2"
+    tag = f"switchcast-{os.getpid()}-b"
+    bridge = f"{tag}-bridge"
+    hosts = [Host(f"{tag}{place}", f"10.44.0.{place + 1}", f"fd44::{place + 1}") for place in range(count)]
+    made: list[str] = []
+    try:
+        for name in [bridge, *(host.name for host in hosts)]:
+            run("ip", "netns", "add", name)
+            made.append(name)
+            run("ip", "netns", "exec", name, "sysctl", "--quiet", "--write", "net.ipv6.conf.default.accept_dad=0")
+        run("ip", "-n", bridge, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+        run("ip", "-n", bridge, "link", "set", "br0", "up")
+        for place, host in enumerate(hosts):
+            port = ["link", "add", f"h{place}", "mtu", str(mtu)]
+            run("ip", "-n", bridge, *port, "type", "veth", "peer", "veth", "netns", host.name)
+            run("ip", "-n", bridge, "link", "set", f"h{place}", "master", "br0", "up")
+            run("ip", "-n", host.name, "link", "set", "veth", "mtu", str(mtu))
+            run("ip", "-n", host.name, "address", "add", f"{host.ipv4}/24", "dev", "veth")
+            run("ip", "-n", host.name, "address", "add", f"{host.ipv6}/64", "dev", "veth", "nodad")
+            for interface in ("lo", "veth"):
+                run("ip", "-n", host.name, "link", "set", interface, "up")
+        for host in hosts[1:]:
+            wait_until_heard(hosts[0], host)
+            wait_until_heard(host, hosts[0])
+        yield hosts
+    finally:
+        for name in made:
+            run("ip", "netns", "delete", name)
+
+
+def drop_some(host: Host, percent: int) -> None:
+    """Drop so many of the UDP packets that come in to ``host``, fragments among them, each by chance; 0 for none again."""
+    if percent:
+        host.run("nft", "add table netdev faults")
+        host.run("nft", "add chain netdev faults ingress { type filter hook ingress device veth priority 0; }")
+        for family in ("ip protocol udp", "ip6 nexthdr { udp, ipv6-frag }"):
+            host.run("nft", f"add rule netdev faults ingress {family} numgen random mod 100 < {percent} drop")
+    else:
+        host.run("nft", "delete table netdev faults")
