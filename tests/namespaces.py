@@ -156,7 +156,7 @@ def bridged_hosts(count: int, mtu: int = 1500) -> Iterator[list[Host]]:
 
 
 def drop_some(host: Host, percent: int) -> None:
-    """Drop so many of the UDP packets that come in to ``host``, fragments among them, each by chance; 0 for none again."""
+    """Drop so many of the UDP packets that come in to ``host``, fragments too, each by chance; 0 for none again."""
     if percent:
         host.run("nft", "add table netdev faults")
         host.run("nft", "add chain netdev faults ingress { type filter hook ingress device veth priority 0; }")

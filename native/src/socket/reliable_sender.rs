@@ -9,7 +9,7 @@ use super::answering::Answering;
 use super::batch::{BATCH, Batch};
 use super::clock;
 use super::destination::{self, Destination, DestinationRow};
-use super::options::{SendOptions, SocketError, find_interface, scoped};
+use super::options::{SendOptions, SocketError, find_interface, open_sending, scoped};
 use super::poll::{Wake, wait_readable};
 use super::sender::{TooLarge, line_for, sender_line};
 use crate::event::Event;
@@ -95,6 +95,10 @@ impl ReliableSender {
             return Err(SocketError::Usage("port 0 cannot be sent to".into()));
         }
         let interface = find_interface(options.interface.as_deref())?;
+        for &address in &options.addresses {
+            // Connecting is what finds out whether a route leads there.
+            open_sending(address, &interface, options)?;
+        }
         let answering = Answering::open(&options.addresses, &interface, options, RECEIVE_BUFFER)?;
         let reached = |address| Some((address, Arc::clone(answering.for_family_of(address)?)));
         let destinations = options
