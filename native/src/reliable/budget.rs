@@ -12,7 +12,8 @@ use std::net::IpAddr;
 pub const REPAIR_FLOOR: u64 = 4 * 1024 * 1024;
 /// The part of the sending rate that may be sent again, when that is more.
 const REPAIR_PART: u64 = 4;
-/// What a bucket holds: its rate, for this long. Less than a receiving socket's queue at the floor.
+/// What a bucket holds: its rate, for this long. At the floor those are 256 KiB: much more would only fill the queues of
+/// receivers, which ask again every 20 ms while answers come.
 const DEPTH: Nanos = SECOND / 16;
 /// How long the sending rate is measured before the next measurement begins.
 const MEASURED: Nanos = 100 * MILLISECOND;
@@ -53,6 +54,11 @@ impl Bucket {
     pub fn take(&mut self, tokens: usize) {
         let billionths = i64::try_from(tokens).unwrap_or(i64::MAX).saturating_mul(SECOND as i64);
         self.tokens = self.tokens.saturating_sub(billionths);
+    }
+
+    /// Put so many back that were taken for nothing.
+    pub fn give_back(&mut self, tokens: u32) {
+        self.tokens = self.tokens.saturating_add(i64::from(tokens) * SECOND as i64);
     }
 }
 
@@ -131,6 +137,13 @@ impl Strangers {
         may
     }
 
+    /// What was opened last was no stranger's after all: it does not count.
+    pub fn give_back(&mut self, source: IpAddr) {
+        let place = self.place(source);
+        self.sources[place].give_back(1);
+        self.all.give_back(1);
+    }
+
     fn place(&self, source: IpAddr) -> usize {
         let mut hasher = DefaultHasher::new();
         (self.salt, source).hash(&mut hasher);
@@ -199,6 +212,8 @@ mod tests {
         let burst = STRANGER_OPENS_PER_SOURCE / 16;
         assert_eq!(taken(&mut strangers, address(1), 1_000, 0), burst);
         assert_eq!(taken(&mut strangers, address(1), 1_000, SECOND / 32), burst / 2);
+        strangers.give_back(address(1));
+        assert_eq!(taken(&mut strangers, address(1), 1_000, SECOND / 32), 1, "who was no stranger has cost nothing");
         let many: u64 = (0..100_000).map(|number| taken(&mut strangers, address(number), 1, SECOND / 32)).sum();
         assert!(many <= STRANGER_OPENS / 16, "{many}");
         assert_eq!(strangers.sources.len(), STRANGER_SOURCES);

@@ -118,15 +118,18 @@ impl Requesters {
     pub fn admit(&mut self, header: &Header, writer: Writer, address: SocketAddr, now: Nanos) -> Caller {
         let place = match writer {
             Writer::Known(place) => place,
-            Writer::New(subkey) => self.add(header, *subkey, now),
+            Writer::New(subkey) => {
+                self.strangers.give_back(address.ip());
+                self.add(header, *subkey, now)
+            }
         };
         self.rows[place].heard = now;
         Caller { place, stream: header.stream, address }
     }
 
-    /// Whether the next that is new takes the place of another.
-    pub fn is_full(&self) -> bool {
-        self.rows.len() >= REQUESTERS
+    /// Whether to remember this one means to forget another.
+    pub fn displaces(&self, writer: &Writer) -> bool {
+        matches!(writer, Writer::New(_)) && self.rows.len() >= REQUESTERS
     }
 
     /// How many are remembered.
@@ -219,7 +222,7 @@ impl Requesters {
         replay.commit(header.sequence);
         let share = Bucket::full(REPAIR_FLOOR, now);
         let row = Requester { id, subkey, replay, heard: now, proven: None, share, over: None, refused_below: 0 };
-        let place = if self.is_full() {
+        let place = if self.rows.len() >= REQUESTERS {
             let quietest = (0..self.rows.len()).min_by_key(|&place| self.rows[place].heard).unwrap_or(0);
             self.places.remove(&self.rows[quietest].id);
             self.rows[quietest] = row;

@@ -153,6 +153,17 @@ fn a_flood_from_strangers_is_answered_with_nothing_and_opened_seldom() {
     assert_eq!(counted(&session, "receivers_known"), 1);
 }
 
+#[test]
+fn many_receivers_on_one_host_are_no_flood() {
+    let mut session = busy(Mode::Sealed);
+    let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
+    for number in 1..=200 {
+        let mut member = Member::of_stream(&session, [number; 16], address(u16::from(number)), &key(1));
+        member.greet(&mut session, 0);
+    }
+    assert_eq!((counted(&session, "receivers_known"), rejected(&session, "flood")), (200, 0));
+}
+
 /// What a property does to a sender.
 #[derive(Clone, Debug)]
 enum Step {

@@ -44,8 +44,8 @@ impl TransmitSession {
             self.tally.misdirected += 1;
             return Ok(());
         }
-        if self.requesters.is_full() {
-            // The newcomer may take a place that what is held refers to.
+        if self.requesters.displaces(&writer) {
+            // The newcomer's place may be one that a held request refers to.
             self.answer(now);
         }
         let caller = self.requesters.admit(&header, writer, from, now);
