@@ -151,7 +151,9 @@ def test_rotate_takes_one_step_after_the_other_and_says_what_is_next(shell: Shel
     assert added.startswith(
         f"group.key: added {new}, to receive with; still sends with {old}\nNext: copy group.key to "
     )
-    assert added.endswith(f"shows {new} on all of them:\nswitchcast key rotate group.key --switch\n")
+    assert added.endswith(
+        f"'switchcast status' shows {new} on all of them:\nswitchcast key rotate group.key --switch\n"
+    )
     assert added.splitlines()[1:] == shell("key", "rotate", "group.key").splitlines()[2:]
     switched = shell("key", "rotate", "group.key", "--switch")
     assert load_group_keys("group.key").ids == (new, old)

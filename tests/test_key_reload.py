@@ -266,6 +266,8 @@ def test_sighup_has_a_node_look_at_its_key_file(tmp_path: Path) -> None:
         written(tmp_path / "group.key", group(2))
         node.send(signal.SIGHUP)
         wait_for(lambda: "one key more than the 4" not in str(node.ask("status")["problems"]))
+        for kind in ("sources", "sinks"):
+            assert node.row(kind, "group")["keys"] == list(group(2).live().ids)
         shown = json.dumps([node.ask(verb) for verb in ("status", "peers", "rules", "health")])
         log = node.end()
     entries = [json.loads(line) for line in log.splitlines()]

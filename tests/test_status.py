@@ -75,6 +75,7 @@ def healthy() -> Status:
         history,
         RECENT_SECONDS,
         limits={"group": 16_384, "archive": 16_384},
+        keys={kind: {"group": ("3f9a01c2", "77aa01bc")} for kind in ("sources", "sinks")},
         peers=[peer("fs2.example.com", "192.0.2.3"), peer("fs3.example.com", "2001:db8::53:7")],
     )
 
@@ -96,7 +97,8 @@ def test_all_is_well(tmp_path: Path) -> None:
     assert re.fullmatch(r"fs1\.example\.com  running 3d03h  switchcast 0\.1\.0  pid 812", lines[0])
     assert lines[2] == "all is well"
     headings = [line.split()[0] for before, line in itertools.pairwise(lines) if not before]
-    assert headings == ["sources", "routes", "sinks", "rules", "peers"]
+    assert headings == ["sources", "routes", "sinks", "rules", "keys", "peers"]
+    assert re.search(r"^group +3f9a01c2 +77aa01bc$", shown.stdout, re.MULTILINE)
     assert re.search(r"^group +up 2h00m +0\.0 +33,234,567 +12 +0$", shown.stdout, re.MULTILINE)
     assert re.search(r"^archive +up 2h00m +12/16,384 +0\.0 +1,201,223 +0$", shown.stdout, re.MULTILINE)
     assert re.search(r"^new-voicemail +1,000 +900 +100 +899 +0$", shown.stdout, re.MULTILINE)
@@ -241,6 +243,8 @@ def test_nothing_is_cut_off_on_any_terminal(tmp_path: Path, columns: int) -> Non
         "14,000/16,384",
         "12,201 overflow",
         "3 failed",
+        "3f9a01c2",
+        "77aa01bc",
         "2001:db8::53:7",
     ):
         assert figure in text

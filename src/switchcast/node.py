@@ -214,6 +214,14 @@ class Node:
             "sinks": {name: outlet.state for name, outlet in self.outlets.items()},
         }
 
+    def keys(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The ids of the group keys of those parts that have some, the sending one first, by kind and name."""
+
+        def ids(parts: Iterable[Feed | Outlet]) -> dict[str, tuple[str, ...]]:
+            return {part.name: held.ids for part in parts if (held := part.hold.holding.keys) is not None}
+
+        return {"sources": ids(self.feeds.values()), "sinks": ids(self.outlets.values())}
+
     def undrained(self) -> dict[str, int]:
         """After the end: how many events each sink could not send any more, where there were some."""
         return {name: outlet.undrained for name, outlet in self.outlets.items() if outlet.undrained}

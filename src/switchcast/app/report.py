@@ -65,6 +65,7 @@ class Report:
             self._history,
             now,
             limits=sizes["sinks"] | sizes["rules"],
+            keys=self._node.keys(),
             peers=self._presence.rows(),
             warnings=self.warnings,
             problems=self.problems.values(),

@@ -56,7 +56,8 @@ class NodeRow(TypedDict):
 class PartRow(TypedDict):
     """A source, route, sink or rule. ``state`` is empty where it has none, ``since`` seconds since 1970.
 
-    ``limit`` is what its queue holds, 0 where it has none.
+    ``limit`` is what its queue holds, 0 where it has none; ``keys`` are the ids of its group's keys, the one that is
+    sent with first, empty where it has none.
     """
 
     name: str
@@ -64,6 +65,7 @@ class PartRow(TypedDict):
     why: str
     since: float
     limit: int
+    keys: list[str]
     rate: float
     counters: dict[str, int]
     recent: dict[str, int]
@@ -157,19 +159,22 @@ def make_status(
     now: float,
     *,
     limits: Mapping[str, int] | None = None,
+    keys: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     peers: Sequence[PeerRow] = (),
     warnings: Iterable[Warned] = (),
     problems: Iterable[str] = (),
 ) -> Status:
     """The whole answer, from what a node counts (``counters``) and how its parts fare (``states``).
 
-    ``limits`` are the sizes of the queues, by the sink's or the rule's name. What the peers' table counts stands in
-    ``counters["peers"]["peers"]``.
+    ``limits`` are the sizes of the queues, by the sink's or the rule's name, ``keys`` as ``Node.keys`` has them. What
+    the peers' table counts stands in ``counters["peers"]["peers"]``.
     """
 
     def row(kind: str, name: str, counts: Mapping[str, int]) -> PartRow:
         state = states.get(kind, {}).get(name)
-        return _row(kind, name, counts, state=state, limit=(limits or {}).get(name, 0), history=history, now=now)
+        row = _row(kind, name, counts, state=state, limit=(limits or {}).get(name, 0), history=history, now=now)
+        row["keys"] += (keys or {}).get(kind, {}).get(name, ())
+        return row
 
     def rows(kind: str) -> list[PartRow]:
         return [row(kind, name, counts) for name, counts in counters.get(kind, {}).items()]
@@ -214,6 +219,7 @@ def _row(
         "why": state.reason if state is not None else "",
         "since": state.since if state is not None else 0.0,
         "limit": limit,
+        "keys": [],
         "rate": round(moving / seconds, 3) if seconds > 0 else 0.0,
         "counters": dict(counts),
         "recent": history.grown(kind, name, counts, now, RECENT_SECONDS)[1],

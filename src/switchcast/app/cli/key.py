@@ -177,12 +177,12 @@ def _next_step(file: str, keys: KeyFile) -> str:
     if keys.following:
         return (
             f"Next: copy {file} to every other host and reload each (systemctl reload switchcast), this one too.\n"
-            f"Then, when 'switchcast key list' shows {keys.following[0].id} on all of them:\n"
+            f"Then, when 'switchcast status' shows {keys.following[0].id} on all of them:\n"
             f"switchcast key rotate {file} --switch"
         )
     return (
         f"Next: copy {file} to every other host, or run the same there, and reload each, this one too; in any order.\n"
-        f"Then, when all of them have sent with {keys.sending.id} for a minute, so that nothing older is asked for:\n"
+        f"Then, when 'switchcast status' has shown {keys.sending.id} first on all of them for a minute:\n"
         f"switchcast key rotate {file} --retire"
     )
 

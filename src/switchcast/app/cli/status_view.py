@@ -112,6 +112,7 @@ def picture(status: Status, width: int, wall: float) -> Group:
     for title, rows, cells in kinds:
         entries = [Entry(row["name"], _state(row, wall), cells(row)) for row in rows]
         parts += _spaced(section(title, entries, width))
+    parts += _spaced(section("keys", _keys(status), width))
     parts += _spaced(section("peers", list(peer_entries(status["peers"])), width))
     if status["warnings"]:
         told = Table.grid(padding=(0, 2, 0, 0))
@@ -202,6 +203,15 @@ def _rule(row: PartRow) -> list[Cell]:
         _figure("refused", refused),
         _figure("done", counts.get("done", 0)),
         _figure("failed", counts.get("failed", 0), bad=True),
+    ]
+
+
+def _keys(status: Status) -> list[Entry]:
+    """The ids of the keys that endpoints run with; what listens and what sends has the same ones."""
+    ids = {row["name"]: row["keys"] for kind in ("sources", "sinks") for row in status[kind] if row["keys"]}
+    return [
+        Entry(name, cells=[Cell("sends with", first, left=True), Cell("receives too", " ".join(rest), left=True)])
+        for name, (first, *rest) in ids.items()
     ]
 
 
