@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from keyfiles import assert_hidden, group, secret, written
 from ports import free_port
 
 PATIENCE = 60.0
@@ -203,6 +204,7 @@ def test_a_port_that_another_program_has_ends_the_start_and_names_the_setting(tm
     [
         ("stock-drop-in", {"switch"}),
         ("registration-sync", {"switch"}),
+        ("sealed-group", {"switch"}),
         ("monitoring-only", set()),
         ("trigger-host", set()),
     ],
@@ -215,6 +217,7 @@ def test_an_example_runs_as_it_is_though_the_switch_is_not_there_yet(
     for name in ("esl.password", "group.psk", "webhook.secret"):
         (secrets / name).write_text("a secret of some length", encoding="utf-8")
         (secrets / name).chmod(0o400)
+    written(secrets / "group.key", group(), 0o400)
     environ = {
         "CREDENTIALS_DIRECTORY": str(secrets),
         "SWITCHCAST_NODE__DRAIN": "100ms",
@@ -228,3 +231,4 @@ def test_an_example_runs_as_it_is_though_the_switch_is_not_there_yet(
         assert running.stop() == 0
         assert "Traceback" not in running.log()
         assert "a secret" not in running.log()
+        assert_hidden(running.log(), secret(0))

@@ -10,11 +10,13 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from keyfiles import MADE, group, secret, written
 from test_docs import rows
 
 from switchcast import Event, StockFrames, errors
 from switchcast.app.config import Configuration, load
 from switchcast.errors import ConfigurationError, SwitchcastError, UsageError
+from switchcast.keys import SigningKey
 from switchcast.rules.engine import Engine
 
 ROOT = Path(__file__).parent.parent
@@ -149,8 +151,8 @@ def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     folder = tmp_path / "credentials"
     folder.mkdir()
     for name in {each for one in UNITS for each in handed_over(one)}:
-        (folder / name).write_text("a secret of some length")
-        (folder / name).chmod(0o440)  # as systemd's access control list makes it look
+        held = {"group.key": group(), "host.signing": SigningKey(secret(1), MADE)}.get(name, "a secret of some length")
+        written(folder / name, held, 0o440)  # as systemd's access control list makes it look
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
     return {"CREDENTIALS_DIRECTORY": str(folder)}
 
@@ -161,7 +163,13 @@ def read(name: str, environ: dict[str, str]) -> Configuration:
 
 
 def test_there_is_an_example_for_each_use() -> None:
-    assert [path.stem for path in EXAMPLES] == ["monitoring-only", "registration-sync", "stock-drop-in", "trigger-host"]
+    assert [path.stem for path in EXAMPLES] == [
+        "monitoring-only",
+        "registration-sync",
+        "sealed-group",
+        "stock-drop-in",
+        "trigger-host",
+    ]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -189,7 +197,7 @@ def test_node_and_triggers_can_run_side_by_side(credentials: dict[str, str]) -> 
     triggers = read("trigger-host", credentials)
     (runtime,) = unit("switchcast-triggers")["RuntimeDirectory"]
     assert triggers.control.socket == f"/run/{runtime}/control.sock"
-    for name in ("stock-drop-in", "registration-sync", "monitoring-only"):
+    for name in ("stock-drop-in", "registration-sync", "sealed-group", "monitoring-only"):
         node = read(name, credentials)
         assert node.control.socket == f"/run/{unit('switchcast')['RuntimeDirectory'][0]}/control.sock"
         assert node.metrics is not None
@@ -200,11 +208,12 @@ def test_node_and_triggers_can_run_side_by_side(credentials: dict[str, str]) -> 
 def test_only_the_drop_in_sends_everything(credentials: dict[str, str]) -> None:
     leaving = {
         name: {route.policy for route in read(name, credentials).routes if "group" in route.to}
-        for name in ("stock-drop-in", "registration-sync", "monitoring-only", "trigger-host")
+        for name in ("stock-drop-in", "registration-sync", "sealed-group", "monitoring-only", "trigger-host")
     }
     assert leaving == {
         "stock-drop-in": {"all"},
         "registration-sync": {"cluster"},
+        "sealed-group": {"cluster"},
         "monitoring-only": set(),
         "trigger-host": set(),
     }

@@ -186,7 +186,12 @@ def _telling(path: str, holding: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise EndpointUnavailable(f"{path}: no such file, though it should hold {holding}") from None
-    except (PermissionError, IsADirectoryError) as error:
+    except PermissionError as error:
+        user = _name_of(os.geteuid())
+        raise EndpointDenied(
+            f"{path}: {error.strerror}, though it should hold {holding}; this runs as {user}, to whom it has to belong"
+        ) from None
+    except IsADirectoryError as error:
         raise EndpointDenied(f"{path}: {error.strerror}, though it should hold {holding}") from None
     except OSError as error:
         raise EndpointUnavailable(f"{path}: {error.strerror}, though it should hold {holding}") from None
