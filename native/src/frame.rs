@@ -11,6 +11,7 @@
 use crate::event::Event;
 use crate::limits;
 use crate::reject::Reject;
+use crate::trust::Trust;
 use blowfish::Blowfish;
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
@@ -118,12 +119,14 @@ fn without_padding(mut datagram: &[u8]) -> &[u8] {
     &datagram[..end]
 }
 
-/// The event in a datagram, under `psk` when there is one.
+/// The event in a datagram, under `psk` when there is one. Nothing vouches for it: under a key, too, it may be a forgery.
 pub fn open(datagram: &[u8], psk: Option<&Psk>) -> Result<Event, Reject> {
-    match psk {
-        None => Event::parse(text_of(datagram)?),
-        Some(psk) => Event::parse(&open_text(datagram, psk)?),
-    }
+    let mut event = match psk {
+        None => Event::parse(text_of(datagram)?)?,
+        Some(psk) => Event::parse(&open_text(datagram, psk)?)?,
+    };
+    event.trust = Trust::Stock;
+    Ok(event)
 }
 
 /// The event's text in a datagram that is encrypted under `psk`.

@@ -26,6 +26,7 @@ use memchr::{memchr_iter, memmem, memrchr};
 use ring::hmac;
 use std::hint::black_box;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// Bytes of a MAC on the wire: HMAC-SHA256 cut in half, as RFC 2104 allows.
 pub const MAC: usize = 16;
@@ -144,7 +145,8 @@ fn headers_of(text: &[u8]) -> Option<&[u8]> {
     if text.first() == Some(&b'\n') {
         return Some(&[]);
     }
-    memmem::find(text, b"\n\n").map(|end| &text[..=end])
+    static EMPTY_LINE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\n\n"));
+    EMPTY_LINE.find(text).map(|end| &text[..=end])
 }
 
 /// Where in these header lines a stamp would end: in front of the sender's line and of the body's frame.
@@ -229,20 +231,29 @@ fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn from_hex<const LENGTH: usize>(digits: &[u8]) -> Option<[u8; LENGTH]> {
-    let value = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
     if digits.len() != 2 * LENGTH {
         return None;
     }
     let mut bytes = [0; LENGTH];
+    let mut seen = 0;
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = value(pair[0])? << 4 | value(pair[1])?;
+        let (high, low) = (HEX[pair[0] as usize], HEX[pair[1] as usize]);
+        seen |= high | low;
+        *byte = high << 4 | low;
     }
-    Some(bytes)
+    (seen < 16).then_some(bytes)
 }
+
+/// The value of each lower-case hex digit; 255 for any other byte.
+static HEX: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
 
 #[cfg(test)]
 #[path = "traced_tests.rs"]

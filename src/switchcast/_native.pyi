@@ -5,7 +5,7 @@ as lists. Users import these names from ``switchcast``; this module is not publi
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 __all__ = [
     "ESSENTIAL_HEADERS",
@@ -27,6 +27,8 @@ __all__ = [
     "SealedFrames",
     "Sender",
     "StockFrames",
+    "TracedFrames",
+    "TrustCheck",
     "__version__",
     "key_id",
     "public_key",
@@ -60,7 +62,8 @@ class Event:
     string that the switch means by it. The ``Content-Length`` line that frames a body is not a header here: the body's
     length is ``len(event.body)``.
 
-    Two events are equal when their wire text is; where and when they were received does not count.
+    Two events are equal when their wire text is; where and when they were received, and what vouches for them, does not
+    count.
     """
 
     def __new__(
@@ -92,10 +95,17 @@ class Event:
         """
 
     @staticmethod
-    def from_plain(text: bytes, source: str | None = None, received: int | None = None) -> Event:
+    def from_plain(
+        text: bytes,
+        source: str | None = None,
+        received: int | None = None,
+        trust: Literal["stock", "local", "member", "signed"] = "local",
+        signer: str | None = None,
+    ) -> Event:
         """Read what ``event plain`` sends: headers, an empty line, then ``Content-Length`` bytes of body.
 
-        ``source`` and ``received`` become the properties of that name. Raises ``RejectedDatagram``.
+        The others become the properties of their names; ``ValueError`` for a ``signer`` of what is not ``signed``, or
+        none where it is. Raises ``RejectedDatagram``.
         """
 
     @staticmethod
@@ -123,10 +133,17 @@ class Event:
         """Decoded headers in order; arrays as lists, and a repeated header as the list of its values."""
 
     def with_headers(self, headers: Iterable[tuple[str, str | Sequence[str]]]) -> Event:
-        """A copy with ``headers`` appended behind the ones that are there. ``source`` and ``received`` are kept."""
+        """A copy with ``headers`` appended behind the ones that are there. All that is no header is kept."""
 
     def with_origin(self, source: str | None, received: int | None) -> Event:
-        """A copy with another ``source`` and ``received``."""
+        """A copy with another ``source`` and ``received``; ``trust`` and ``signer`` are kept."""
+
+    def with_text(self, text: bytes, /) -> Event:
+        """The event that ``text`` is, as for ``from_plain``, with this one's ``source``, ``received``, ``trust`` and
+        ``signer``: for what is made out of it. Raises ``RejectedDatagram``."""
+
+    def with_trust(self, trust: Literal["stock", "local", "member", "signed"], signer: str | None = None) -> Event:
+        """A copy with another ``trust`` and ``signer``."""
 
     @property
     def name(self) -> str:
@@ -162,6 +179,15 @@ class Event:
     def received(self) -> int | None:
         """When it was received: nanoseconds since 1970 UTC, for display and replay only."""
 
+    @property
+    def trust(self) -> Literal["stock", "local", "member", "signed"]:
+        """What vouches for it: ``stock``, nothing, for it came as a datagram that anyone could have sent; ``local``, it
+        did not come over the network as a datagram; ``member``, someone who has the group's key; ``signed``, the holder
+        of a signing key. docs/trust.md."""
+    @property
+    def signer(self) -> str | None:
+        """Whose signature, where ``trust`` is ``signed``."""
+
     def get(self, name: str, default: str | None = None, /) -> str | None: ...
     def getall(self, name: str, /) -> list[str]:
         """Every value of a repeated header in order; empty when there is none."""
@@ -193,7 +219,7 @@ class StockFrames:
 
     def __new__(cls, psk: bytes | None = None) -> StockFrames: ...
     def open(self, datagram: bytes, /) -> Event:
-        """Raises ``RejectedDatagram`` with the reason."""
+        """The event, whose ``trust`` is ``stock``. Raises ``RejectedDatagram`` with the reason."""
     def frame(self, event: Event, /, *, salt: str | None = None) -> bytes:
         """The datagram that the module would send for this event. Under a key, ``salt`` is the UUID in front (36
         characters); a fresh random one by default."""
@@ -237,6 +263,27 @@ class SealedFrames:
         ``sender``, ``stream``, ``sequence``, ``fragment``, ``fragments``, ``repair`` (whether it says that it is sent
         again), ``cipher`` and ``dictionary``. Raises ``RejectedDatagram``."""
 
+@final
+class TracedFrames:
+    """Traced datagrams to events and back, without the streams that carry them: for tests, tools and documentation.
+
+    ``secret`` is a group key (32 bytes), which is never shown, or ``None`` for datagrams without proof; ``stream`` 16
+    bytes that are random by default; ``ValueError`` for others. What is opened may be of any stream.
+    """
+
+    def __new__(cls, secret: bytes | None = None, *, stream: bytes | None = None) -> TracedFrames: ...
+    @property
+    def stream(self) -> bytes: ...
+    def frame(self, event: Event, sequence: int, /) -> bytes:
+        """The event's datagram: as stock would send it, with its stream, ``sequence`` (from 1) and, with a key, MAC."""
+    def open(self, datagram: bytes, /) -> Event:
+        """The event, without these headers: of trust ``member``, without a key ``stock``. Raises ``RejectedDatagram``,
+        as with the reasons ``untraced``, ``malformed_stamp``, ``unknown_key`` and ``not_authentic``."""
+    @staticmethod
+    def stamp(datagram: bytes, /) -> dict[str, object] | None:
+        """The ``stream``, ``sequence`` and ``key`` (as ``key_id`` tells it, ``None`` without a MAC) that a datagram
+        names, authentic or not; ``None`` when it names none. Raises ``RejectedDatagram``."""
+
 def key_id(secret: bytes, /) -> str:
     """A group key's name on the wire, eight hexadecimal digits that tell nothing of the key.
 
@@ -248,6 +295,20 @@ def public_key(seed: bytes, /) -> bytes:
 
     Raises ``ValueError``, without the seed in it, when it has not 32 bytes.
     """
+
+@final
+class TrustCheck:
+    """Whose events are taken where something is done about them.
+
+    By default all but those whose ``trust`` is ``stock``; ``stock`` takes these as well, ``signed`` takes none but
+    signed ones, from ``signers`` when these are given.
+    """
+
+    def __new__(cls, *, stock: bool = False, signed: bool = False, signers: Sequence[str] = ()) -> TrustCheck: ...
+    def refusal(self, event: Event, /) -> Literal["untrusted", "unsigned"] | None:
+        """Why ``event`` is not taken: nothing vouches for it, or no signature that is asked for; ``None`` if it is."""
+    def select(self, events: Sequence[Event], /) -> list[Event]:
+        """Those that are taken, in order."""
 
 def resendable(events: Sequence[Event], subclasses: Sequence[str], /) -> list[Event]:
     """Those of ``events`` that may be sent to a group: neither LOG, nor CUSTOM with one of ``subclasses``, nor marked

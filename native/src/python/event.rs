@@ -5,9 +5,11 @@ use super::convert::{
 };
 use super::layouts;
 use super::names::Names;
+use super::trust::trust_from;
 use crate::encoding::{self, Escape};
 use crate::event::{Event, Value};
 use crate::render;
+use crate::trust::Trust;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple, PyType};
@@ -54,11 +56,19 @@ impl PyEvent {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (text, source=None, received=None))]
-    fn from_plain(text: &[u8], source: Option<String>, received: Option<u64>) -> PyResult<Self> {
+    #[pyo3(signature = (text, source=None, received=None, trust="local", signer=None))]
+    fn from_plain(
+        text: &[u8],
+        source: Option<String>,
+        received: Option<u64>,
+        trust: &str,
+        signer: Option<&str>,
+    ) -> PyResult<Self> {
+        let trust = trust_from(trust, signer)?;
         let mut event = Event::parse(text)?;
         event.source = source_from(source);
         event.received = received.unwrap_or(0);
+        event.trust = trust;
         Ok(PyEvent(event))
     }
 
@@ -147,6 +157,22 @@ impl PyEvent {
         PyEvent(event)
     }
 
+    #[pyo3(signature = (text, /))]
+    fn with_text(&self, text: &[u8]) -> PyResult<Self> {
+        let mut event = Event::parse(text)?;
+        event.source = self.0.source.clone();
+        event.received = self.0.received;
+        event.trust = self.0.trust;
+        Ok(PyEvent(event))
+    }
+
+    #[pyo3(signature = (trust, signer=None))]
+    fn with_trust(&self, trust: &str, signer: Option<&str>) -> PyResult<Self> {
+        let mut event = self.0.clone();
+        event.trust = trust_from(trust, signer)?;
+        Ok(PyEvent(event))
+    }
+
     #[getter]
     fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         match self.0.raw(b"Event-Name") {
@@ -203,6 +229,19 @@ impl PyEvent {
     #[getter]
     fn received(&self) -> Option<u64> {
         (self.0.received != 0).then_some(self.0.received)
+    }
+
+    #[getter]
+    fn trust(&self) -> &'static str {
+        self.0.trust.word()
+    }
+
+    #[getter]
+    fn signer(&self) -> Option<String> {
+        match self.0.trust {
+            Trust::Signed(signer) => Some(signer.name()),
+            _ => None,
+        }
     }
 
     #[pyo3(signature = (name, default=None, /))]
@@ -287,7 +326,8 @@ impl PyEvent {
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let rebuild: Bound<'py, PyType> = py.get_type::<PyEvent>();
-        (rebuild.getattr("from_plain")?, (self.to_plain(py), self.source(), self.received())).into_pyobject(py)
+        let state = (self.to_plain(py), self.source(), self.received(), self.trust(), self.signer());
+        (rebuild.getattr("from_plain")?, state).into_pyobject(py)
     }
 
     fn __repr__(&self) -> String {

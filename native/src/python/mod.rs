@@ -12,6 +12,8 @@ mod policy;
 mod reliable;
 mod sealed;
 mod sockets;
+mod traced;
+mod trust;
 
 use crate::{frame, limits, matching, policy as policies, reject::Reject, sealed::packing};
 use pyo3::prelude::*;
@@ -36,7 +38,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<event::PyEvent>()?;
     module.add_class::<frames::StockFrames>()?;
     module.add_class::<sealed::SealedFrames>()?;
+    module.add_class::<traced::TracedFrames>()?;
     module.add_class::<matcher::PyMatcher>()?;
+    module.add_class::<trust::PyTrustCheck>()?;
     module.add_class::<policy::PyPolicy>()?;
     module.add_class::<sockets::PyReceiver>()?;
     module.add_class::<sockets::PySender>()?;
