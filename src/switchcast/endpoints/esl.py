@@ -55,6 +55,7 @@ from switchcast.wire.eventsocket import (
     render_bgapi,
     render_sendevents,
 )
+from switchcast.wire.refire import from_switch
 
 __all__ = ["DEFAULT_PORT", "EslEndpoint", "Job"]
 
@@ -374,7 +375,7 @@ class EslEndpoint(Endpoint):
         size = 0
         for form, body in bodies:
             try:
-                event = Event.from_plain(body) if form == "plain" else Event.from_json(body)
+                event = from_switch(form, body)
             except RejectedDatagram as error:
                 counts[f"rejected_{error.reason}"] += 1
                 continue

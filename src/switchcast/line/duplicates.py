@@ -8,8 +8,9 @@ What is remembered is bounded in both directions. For each Core-UUID the last ``
 many again, are known by what came and not by what is highest: a forged number far ahead makes nothing real look old.
 Core-UUIDs anyone can invent, so whoever brings many new ones (by source address) pushes out the oldest of *those*, and
 one that has brought ``PROVEN_EVENTS`` events gives way only when all of them have. Forgetting lets a duplicate pass;
-it never drops an event that is new. That much stock datagrams permit, and no more: a forger who knows a Core-UUID and
-guesses the next number is first with the pair. Allowed addresses are the answer to him.
+it never drops an event that is new. A forger who knows a Core-UUID and guesses the next number is first with the pair:
+so an event that somebody vouches for is compared with others of that kind only, and one of ``stock`` trust with all.
+Between stock datagrams nothing helps but allowed addresses.
 """
 
 from __future__ import annotations
@@ -58,15 +59,16 @@ class Duplicates:
         if core is None or sequence is None:
             return True
         run = self._proven.get(core)
+        stock = event.trust == "stock"
         if run is not None:
             self._proven.move_to_end(core)
-            return run.note((sequence, event.name), self._window)
+            return run.note((sequence, event.name), self._window, stock=stock)
         run = self._new.get(core)
         if run is None:
             run = self._admit(core, (event.source or "").rpartition(":")[0])
         else:
             self._new.move_to_end(core)
-        fresh = run.note((sequence, event.name), self._window)
+        fresh = run.note((sequence, event.name), self._window, stock=stock)
         if run.events >= PROVEN_EVENTS:
             self._proven[core] = self._new.pop(core)
         return fresh
@@ -98,15 +100,16 @@ class _Run:
     def __init__(self, address: str) -> None:
         self.address = address
         self.events = 0
-        self.last: set[tuple[int, str]] = set()
-        self.before: set[tuple[int, str]] = set()
+        self.last: set[tuple[int, str, bool]] = set()
+        self.before: set[tuple[int, str, bool]] = set()
 
-    def note(self, number: tuple[int, str], window: int) -> bool:
-        """Whether this sequence number and name are new."""
-        if number in self.last or number in self.before:
+    def note(self, number: tuple[int, str], window: int, *, stock: bool) -> bool:
+        """Whether this sequence number and name are new, among those that somebody vouches for unless ``stock``."""
+        known = [(*number, False), (*number, True)] if stock else [(*number, False)]
+        if any(each in self.last or each in self.before for each in known):
             return False
         self.events += 1
-        self.last.add(number)
+        self.last.add((*number, stock))
         if len(self.last) >= window:
             self.before, self.last = self.last, set()
         return True

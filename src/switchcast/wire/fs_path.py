@@ -84,4 +84,4 @@ def route_back(event: Event, host: str, *, replace: bool) -> Event:
     text, body = event.to_plain(), event.body
     head = text[: len(text) - len(body)]
     head = line.sub(lambda found: found[1] + (value or b""), head, count=1)
-    return Event.from_plain(head + body, event.source, event.received)
+    return event.with_text(head + body)

@@ -2,13 +2,16 @@
 
 ::
 
-    {"Event-Name":"HEARTBEAT", ..., "_body":"...", "_source":"192.0.2.1:4242", "_received":1700000000123456789}
-     |_________ Event.to_json() ________________|  |______________ our extras, always last ________________|
+    {"Event-Name":"HEARTBEAT", ..., "_body":"...", "_source":"192.0.2.1:4242", "_received":17000..., "_trust":"stock"}
+     |_________ Event.to_json() ________________|  |______________ our extras, always last _______________________|
 
 The object is what ``event json`` gives, so that anything which reads that reads this. The names of extras begin with
 ``_``, which ``event json`` itself uses for ``_body`` only:
 
 - ``_source`` and ``_received``: ``Event.source`` and ``Event.received``, where the event has them;
+- ``_trust``: ``"stock"`` where ``Event.trust`` is that, and nothing else. What nobody vouched for when it came is as
+  doubtful when it is read again. Any other event is ``local`` when it is read: a file holds no proof of what it says,
+  so it can lower an event's trust and not raise it;
 - ``_wire``: the wire text, each byte one character (Latin-1), **only** where the rest would not build the same bytes
   again: a header whose values do not stand together, percent-encoding that the switch would not write, bytes that are
   not UTF-8 and the like. It counts only as long as it says the same as the rest: a line that was edited is read as it
@@ -31,8 +34,8 @@ LINE_BYTES = 67_108_864
 """Bytes of one line. A file can go on for ever without a line break, and a line is kept until it ends. The largest
 event that is taken has 16 MiB, and ``_wire`` can double it."""
 
-_EXTRAS = frozenset({"_source", "_received", "_wire"})
-_TAIL = re.compile(r'(?:,"_source":"([^"\\]*)")?(?:,"_received":([0-9]{1,19}))?\}\s*\Z')
+_EXTRAS = frozenset({"_source", "_received", "_trust", "_wire"})
+_TAIL = re.compile(r'(?:,"_source":"([^"\\]*)")?(?:,"_received":([0-9]{1,19}))?(,"_trust":"stock")?\}\s*\Z')
 """Extras as ``to_line`` writes them. Quotes within JSON text have a backslash in front, so what this finds at the end
 of an object is never part of a value."""
 _LARGEST_TIME = 2**64
@@ -41,13 +44,18 @@ _Pairs = list[tuple[str, Any]]
 
 
 def to_line(event: Event) -> str:
-    """One line, without its line break, that ``from_line`` makes into an equal event with the same origin."""
+    """One line, without its line break, that ``from_line`` makes into an equal event with the same origin.
+
+    Its trust is ``stock`` again where it was, else ``local``.
+    """
     text = event.to_json()
     extras: dict[str, str | int] = {}
     if event.source is not None:
         extras["_source"] = event.source
     if event.received is not None:
         extras["_received"] = event.received
+    if event.trust == "stock":
+        extras["_trust"] = event.trust
     if not event.json_rebuilds():
         extras["_wire"] = event.to_plain().decode("latin-1")
     if not extras:
@@ -77,7 +85,7 @@ def _decoded(line: bytes) -> str:
 
 def _has_extras(text: str) -> bool:
     """Whether it is worth while to look for extras."""
-    return '"_source"' in text or '"_received"' in text or '"_wire"' in text
+    return '"_source"' in text or '"_received"' in text or '"_trust"' in text or '"_wire"' in text
 
 
 def _with_usual_extras(text: str) -> Event | None:
@@ -88,6 +96,8 @@ def _with_usual_extras(text: str) -> Event | None:
     at = text.rfind(',"_source":"')
     if at < 0:
         at = text.rfind(',"_received":')
+    if at < 0:
+        at = text.rfind(',"_trust":"')
     tail = _TAIL.match(text, at) if at >= 0 else None
     if tail is None:
         return None
@@ -110,8 +120,9 @@ def _with_wire_behind(text: str, at: int) -> Event | None:
 
 
 def _with_tail(event: Event, tail: re.Match[str]) -> Event:
-    source, received = tail.groups()
-    return event.with_origin(source or None, None if received is None else int(received))
+    source, received, stock = tail.groups()
+    event = event.with_origin(source or None, None if received is None else int(received))
+    return event.with_trust("stock") if stock else event
 
 
 def _with_any_extras(text: str) -> Event:
@@ -124,10 +135,11 @@ def _with_any_extras(text: str) -> Event:
     if event is None:
         event = Event.from_json(text)
     source, received = extras.get("_source"), extras.get("_received")
-    return event.with_origin(
+    event = event.with_origin(
         source if isinstance(source, str) and source else None,
         received if type(received) is int and 0 <= received < _LARGEST_TIME else None,
     )
+    return event.with_trust("stock") if extras.get("_trust") == "stock" else event
 
 
 def _pairs(text: str) -> _Pairs:

@@ -31,7 +31,7 @@ from typing import Final
 
 from switchcast._native import Event
 
-__all__ = ["MULTICAST_EVENT", "MULTICAST_SUBCLASSES", "is_refired", "refire", "restore"]
+__all__ = ["MULTICAST_EVENT", "MULTICAST_SUBCLASSES", "from_switch", "is_refired", "refire", "restore"]
 
 MULTICAST_EVENT: Final = "multicast::event"
 MULTICAST_SUBCLASSES: Final = frozenset({MULTICAST_EVENT, "multicast::peerup", "multicast::peerdown"})
@@ -47,7 +47,7 @@ _LENGTH: Final = re.compile(rb"^Content-Length: ?[0-9]*\n\Z", re.IGNORECASE | re
 
 
 def refire(event: Event) -> Event:
-    """The ``multicast::event`` that ``mod_event_multicast`` fires when it receives ``event``; the origin is kept.
+    """The ``multicast::event`` that ``mod_event_multicast`` fires when it gets ``event``; origin and trust are kept.
 
     Raises ``RejectedDatagram`` where the longer names, or the three headers in front, are over a limit.
     """
@@ -78,6 +78,16 @@ def is_refired(event: Event) -> bool:
     return event.name == "CUSTOM" and event.subclass in MULTICAST_SUBCLASSES
 
 
+def from_switch(form: str, text: bytes) -> Event:
+    """The event that a switch sends over its event socket as ``plain`` or ``json``.
+
+    What the switch fires because a group told it so is of ``stock`` trust: its own module takes anyone's datagrams, and
+    no proof of where they came from outlasts the firing. Raises ``RejectedDatagram``.
+    """
+    event = Event.from_plain(text) if form == "plain" else Event.from_json(text)
+    return event.with_trust("stock") if b"ulticast" in text and is_refired(event) else event
+
+
 def _parts(event: Event) -> tuple[bytes, bytes]:
     """The header lines as they stand, that with the body's length among them, and the body."""
     text, body = event.to_plain(), event.body
@@ -86,4 +96,4 @@ def _parts(event: Event) -> tuple[bytes, bytes]:
 
 def _joined(head: bytes, body: bytes, origin: Event) -> Event:
     length = b"Content-Length: %d\n" % len(body) if body else b""
-    return Event.from_plain(b"%b%b\n%b" % (head, length, body), origin.source, origin.received)
+    return origin.with_text(b"%b%b\n%b" % (head, length, body))
