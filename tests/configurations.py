@@ -96,6 +96,7 @@ from = "group"
 to = ["switch"]
 allow = ["192.0.2.0/24", "2001:db8::7"]
 deduplicate = true
+trust = "stock"
 
 [[rule]]
 name = "lamp"

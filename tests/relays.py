@@ -109,7 +109,7 @@ async def relaying(
     node = Node(
         [
             Route(Source(switch), [Sink(members)], bindings=BINDINGS.bindings, policy=policy),
-            Route(Source(members), [Sink(switch)]),
+            Route(Source(members), [Sink(switch)], trust="stock"),
         ],
         name=name,
     )

@@ -43,7 +43,8 @@ def test_check_says_what_it_read(tmp_path: Path, capsys: pytest.CaptureFixture[s
     run("check", path)
     printed = capsys.readouterr()
     assert printed.out == f"{path}: 3 endpoints, 2 routes, 3 rules, 1 policy\n"
-    assert printed.err == ""
+    assert printed.err.count("\n") == 1
+    assert 'route[2].trust: "stock": whoever can send a datagram to group' in printed.err
 
 
 def test_check_tells_warnings_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

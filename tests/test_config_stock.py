@@ -33,8 +33,13 @@ def test_the_vanilla_file_is_what_a_fresh_freeswitch_does() -> None:
     assert (out.source, out.to, out.bindings, out.where, out.policy) == ("switch", ("group",), "all", None, "all")
     assert (back.source, back.to, back.bindings, back.where, back.policy) == ("group", ("switch",), "all", None, "all")
     assert configuration.path == VANILLA
+    assert (out.trust, back.trust) == (None, "stock")
     assert [warning.partition(": ")[2] for warning in configuration.warnings] == [
-        "endpoints.switch: no password_file: the password that every FreeSWITCH is shipped with is tried"
+        (
+            'route[2].trust: "stock": whoever can send a datagram to group can have switch take over, by the route '
+            "group-to-switch, registrations, presence and lamps that it makes up"
+        ),
+        "endpoints.switch: no password_file: the password that every FreeSWITCH is shipped with is tried",
     ]
 
 

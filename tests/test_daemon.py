@@ -235,11 +235,13 @@ def test_no_action_is_lost_when_the_node_is_killed(tmp_path: Path) -> None:
 [[rule]]
 name = "surely"
 on = "MESSAGE_WAITING"
+trust = "stock"
 delivery = "at-least-once"
 run = ["{program}", "{{h[X-Number]}}", "surely"]
 [[rule]]
 name = "once"
 on = "MESSAGE_WAITING"
+trust = "stock"
 run = ["{program}", "{{h[X-Number]}}", "once"]
 """,
     )

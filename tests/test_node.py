@@ -49,6 +49,8 @@ def test_only_what_matches_and_what_the_policy_lets_pass_goes_on() -> None:
     assert node.counters()["routes"]["even"] == {
         "refused": 0,
         "unmatched": 1,
+        "untrusted": 0,
+        "unsigned": 0,
         "withheld": 3,
         "faulty": 0,
         "passed": 3,

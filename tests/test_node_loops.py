@@ -160,7 +160,7 @@ def test_nodes_relay_between_switches_over_real_multicast_and_settle() -> None:
     def both_ways(switch: SimulatedSwitch, group: str) -> list[Route]:
         return [
             Route(Source(switch.url, name="switch"), [Sink(group, name="group")], bindings=WANTED),
-            Route(Source(group, name="group"), [Sink(switch.url, name="switch")]),
+            Route(Source(group, name="group"), [Sink(switch.url, name="switch")], trust="stock"),
         ]
 
     asyncio.run(act())

@@ -35,8 +35,9 @@ name = "new-voicemail"
 on = "MESSAGE_WAITING"
 where = 'h["MWI-Messages-Waiting"] == "yes"'
 run = ["/usr/local/bin/lamp", "{h[MWI-Message-Account]}"]
+trust = "stock"
 """
-"""The design's own example."""
+"""The design's own example, for a group without a key."""
 
 
 def run(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[str]:
@@ -144,7 +145,8 @@ def test_json_tells_the_same(lamp: str) -> None:
 def test_nothing_is_done(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     file = written(
-        tmp_path / "r.toml", f'[[rule]]\nname = "r"\non = "HEARTBEAT"\nrun = ["/usr/bin/touch", "{trace}"]\n'
+        tmp_path / "r.toml",
+        f'[[rule]]\nname = "r"\non = "HEARTBEAT"\ntrust = "stock"\nrun = ["/usr/bin/touch", "{trace}"]\n',
     )
     _, summary = tried(file)
     assert summary["rules"]["r"]["fired"] > 1
@@ -308,7 +310,7 @@ def test_a_simulated_cluster_will_do_for_a_trial(lamp: str) -> None:
 
 def test_a_live_source_fires_what_is_quiet_without_another_event(tmp_path: Path) -> None:
     """Nothing follows the one event, and no time limit is near: only the clock can tell that it has been quiet."""
-    file = written(tmp_path / "r.toml", '[[rule]]\nname = "r"\ndebounce = "200ms"\nlog = "x"\n')
+    file = written(tmp_path / "r.toml", '[[rule]]\nname = "r"\ndebounce = "200ms"\ntrust = "stock"\nlog = "x"\n')
     url = f"udp://127.0.0.1:{free_port()}"
     with subprocess.Popen(
         [SWITCHCAST, "rules", "test", file, url, "--json", "--for", "40s"], stdout=subprocess.PIPE, env=ENVIRONMENT

@@ -56,6 +56,7 @@ def test_the_lamp_rule_of_the_design_fires_for_each_lit_lamp(recorded: list[Even
         on="MESSAGE_WAITING",
         where='h["MWI-Messages-Waiting"] == "yes"',
         key="{h[MWI-Message-Account]}",
+        trust="stock",
     )
     engine = Engine([new_voicemail], "fs1")
     firings = engine.take(recorded, 0.0)
@@ -69,9 +70,9 @@ def test_the_lamp_rule_of_the_design_fires_for_each_lit_lamp(recorded: list[Even
 
 def test_rules_see_whole_batches_each_its_own_events_in_order(recorded: list[Event]) -> None:
     rules = [
-        rule("beats", on="HEARTBEAT"),
-        rule("lamps", on="MESSAGE_WAITING"),
-        rule("registers", on="CUSTOM sofia::register sofia::unregister", where='subclass != ""'),
+        rule("beats", on="HEARTBEAT", trust="stock"),
+        rule("lamps", on="MESSAGE_WAITING", trust="stock"),
+        rule("registers", on="CUSTOM sofia::register sofia::unregister", where='subclass != ""', trust="stock"),
     ]
     engine = Engine(rules, "fs1")
     firings = [

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from switchcast.quantities import parse_duration, parse_size
 
-__all__ = ["Duration", "Settings", "Size"]
+__all__ = ["Duration", "Settings", "Size", "check_trust"]
 
 
 class Settings(BaseModel):
@@ -26,6 +26,14 @@ class Settings(BaseModel):
         hide_input_in_errors=False,
         use_attribute_docstrings=True,  # what a field's docstring says is what an editor shows for its key
     )
+
+
+def check_trust(trust: str | None, require: str | None, signers: tuple[str, ...]) -> None:
+    """Whether ``trust``, ``require`` and ``signers`` of a route or a rule go together. Raises ``ValueError``."""
+    if trust == "stock" and require == "signed":
+        raise ValueError('trust = "stock" takes what nobody vouches for, require = "signed" does not; leave one out')
+    if signers and require != "signed":
+        raise ValueError('signers are asked for only with require = "signed"; add that, or leave them out')
 
 
 Duration = Annotated[

@@ -49,6 +49,9 @@ class Assembly:
                 allow=route.allow,
                 deduplicate=route.deduplicate,
                 name=route.name or "",
+                trust=route.trust,
+                require=route.require,
+                signers=route.signers,
             )
             for route in configuration.routes
         )

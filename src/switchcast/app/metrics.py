@@ -51,7 +51,9 @@ _LOST: Final = frozenset(
     }
 )
 """Counters of endpoints that count events which were wanted and are gone, without their direction."""
-_LEFT_OUT: Final = frozenset({"duplicates", "guarded", "other_port", "refused", "unmatched", "withheld"})
+_LEFT_OUT: Final = frozenset(
+    {"duplicates", "guarded", "other_port", "refused", "unmatched", "unsigned", "untrusted", "withheld"}
+)
 """Counters of events that were not wanted; ``refused`` are those from addresses that are not allowed."""
 _DIRECTIONS: Final = {"received_": "in", "sent_": "out"}
 _SUMS: Final = frozenset({"delivered", "undrained"})

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
-from switchcast._native import Event, Matcher
+from switchcast._native import Event, Matcher, TrustCheck
 from switchcast.bus import QUEUE_EVENTS, Overflow
 from switchcast.endpoints import Endpoint, EndpointUrl, Role, make_endpoint
 from switchcast.errors import BindingError, UsageError
@@ -109,6 +109,10 @@ class Route:
     ``policy`` takes what matched and gives back what may go on. ``deduplicate`` says that the source is one of several
     paths for the same traffic: what has come through another such source of the node, or through this, is dropped, for
     all routes from this source.
+
+    A route that acts, for one of its sinks is a switch, takes no events that nothing vouches for, unless ``trust`` is
+    ``"stock"``. Where ``require`` is ``"signed"``, any route takes none but signed ones, from ``signers`` if there are
+    any. See ``Event.trust``.
     """
 
     source: Source
@@ -119,13 +123,28 @@ class Route:
     allow: Sequence[str] = ()
     deduplicate: bool = False
     name: str = ""
+    trust: Literal["stock"] | None = None
+    require: Literal["signed"] | None = None
+    signers: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sinks", tuple(dict.fromkeys(self.sinks)))
         object.__setattr__(self, "allow", tuple(self.allow))
+        object.__setattr__(self, "signers", tuple(self.signers))
         if not self.name:
             ends = ", ".join(sink.name for sink in self.sinks) or "nowhere"
             object.__setattr__(self, "name", f"{self.source.name} to {ends}")
+
+    @property
+    def acts(self) -> bool:
+        """Whether what goes this way has an effect: a switch takes over what it is told."""
+        return any(sink.heard_by == "switch" for sink in self.sinks)
+
+    def trust_check(self) -> TrustCheck | None:
+        """Whose events it takes; ``None`` where it takes everyone's."""
+        if self.require == "signed":
+            return TrustCheck(signed=True, signers=self.signers)
+        return TrustCheck() if self.acts and self.trust != "stock" else None
 
 
 class Plan:

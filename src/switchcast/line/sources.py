@@ -2,14 +2,14 @@
 
 ::
 
-    endpoint ─> allowed addresses ─> duplicates ─┬─> lane: allowed addresses ─> matcher ─> policy ─> its sinks' queues
+    endpoint ─> allowed addresses ─> duplicates ─┬─> lane: allowed addresses ─> matcher ─> trust ─> policy ─> queues
                  refused              duplicates  ├─> lane: ...
                                                   └─> taps
 
 Every event that a feed has received is counted on its way, and the sums agree whenever no batch is under way::
 
     of a feed     received = refused + duplicates + passed
-    of a lane     what its feed passed = refused + unmatched + withheld + faulty + passed
+    of a lane     what its feed passed = refused + unmatched + untrusted + unsigned + withheld + faulty + passed
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
-from switchcast._native import Event, Matcher
+from switchcast._native import Event, Matcher, TrustCheck
 from switchcast.endpoints import Endpoint
 from switchcast.endpoints.esl import EslEndpoint
 from switchcast.errors import SwitchcastError
@@ -52,14 +52,19 @@ log = structlog.get_logger("switchcast")
 
 
 class Lane:
-    """A route that runs. ``faulty`` counts events that its policy could not judge: they do not pass."""
+    """A route that runs. ``faulty`` counts events that its policy could not judge: they do not pass.
+
+    Of those that it would carry, it refuses what its ``Route.trust_check`` does: it counts them as ``unsigned`` where
+    it wants signed ones, else as ``untrusted``.
+    """
 
     def __init__(self, route: Route, matcher: Matcher | None) -> None:
         self.route = route
         self.matcher = matcher
         self.allowed: Allowed | None = None
         self.outlets: tuple[Outlet, ...] = ()
-        self.refused = self.unmatched = self.withheld = self.faulty = self.passed = 0
+        self.refused = self.unmatched = self.untrusted = self.unsigned = self.withheld = self.faulty = self.passed = 0
+        self._trust = route.trust_check()
         self._fault = ""
 
     def take(self, events: list[Event], *, matched: bool) -> list[Event]:
@@ -68,6 +73,8 @@ class Lane:
         wanted = heard if matched or self.matcher is None else self.matcher.select(heard)
         self.refused += len(events) - len(heard)
         self.unmatched += len(heard) - len(wanted)
+        if self._trust is not None:
+            wanted = self._trusted(self._trust, wanted)
         try:
             passed = self.route.policy(wanted) if wanted else wanted
         except Exception as error:  # whatever cannot be judged stays here; the node runs on
@@ -80,11 +87,24 @@ class Lane:
         self.passed += len(passed)
         return passed
 
+    def _trusted(self, check: TrustCheck, events: list[Event]) -> list[Event]:
+        taken = check.select(events)
+        if self.route.require == "signed":
+            self.unsigned += len(events) - len(taken)
+        else:
+            self.untrusted += len(events) - len(taken)
+        return taken
+
     def counters(self) -> dict[str, int]:
-        """``refused``, ``unmatched``, ``withheld`` by the policy, ``faulty``, ``passed``."""
+        """``refused``, ``unmatched``, ``untrusted``, ``unsigned``, ``withheld`` (policy), ``faulty``, ``passed``.
+
+        Their sum is what its feed has passed.
+        """
         return {
             "refused": self.refused,
             "unmatched": self.unmatched,
+            "untrusted": self.untrusted,
+            "unsigned": self.unsigned,
             "withheld": self.withheld,
             "faulty": self.faulty,
             "passed": self.passed,

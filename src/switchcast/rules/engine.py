@@ -2,9 +2,11 @@
 
 A matched event goes through these in order, and ends in just one of them::
 
-    on, where ──> gap, loop, from ──> debounce ──> once per ──> rate ──> fires
-    (native)      refused_gap         debounced    refused_     refused_
-                  refused_hops        waiting      once         rate
+    on, where ──> gap, trust, loop, from ──> debounce ──> once per ──> rate ──> fires
+    (native)      refused_gap                debounced    refused_     refused_
+                  refused_untrusted          waiting      once         rate
+                  refused_unsigned
+                  refused_hops
                   refused_own
                   refused_sender
 
@@ -20,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from switchcast._native import Event, Matcher
+from switchcast._native import Event, Matcher, TrustCheck
 from switchcast.rules.limits import Debounce, OncePer, TokenBucket, short_key
 from switchcast.rules.origin import hops_of, refusal
 from switchcast.rules.settings import RuleSettings
@@ -28,8 +30,10 @@ from switchcast.rules.template import Template
 
 __all__ = ["REFUSALS", "Engine", "Firing", "Reason", "Verdict"]
 
-Reason = Literal["", "binding", "where", "gap", "hops", "own", "sender", "debounce", "once", "rate"]
-REFUSALS: Final[tuple[Reason, ...]] = ("gap", "hops", "own", "sender", "once", "rate")
+Reason = Literal[
+    "", "binding", "where", "gap", "untrusted", "unsigned", "hops", "own", "sender", "debounce", "once", "rate"
+]
+REFUSALS: Final[tuple[Reason, ...]] = ("gap", "untrusted", "unsigned", "hops", "own", "sender", "once", "rate")
 """Why an event that matched fires nothing, each counted as ``refused_<reason>``."""
 
 _GAP: Final = "switchcast::gap"
@@ -140,6 +144,9 @@ class _Rule:
         self.debounce = Debounce[Event](settings.debounce) if settings.debounce is not None else None
         self._counts: Counter[str] = Counter()
         self._sees_gaps = Matcher(settings.on).matches(Event("CUSTOM", {"Event-Subclass": _GAP}))
+        self._trust = TrustCheck(
+            stock=settings.trust == "stock", signed=settings.require == "signed", signers=settings.signers
+        )
         self._senders = _pattern(settings.senders)
         self._key = _renderer(settings.key, node)
         rate, once = settings.rate, settings.once_per
@@ -186,6 +193,9 @@ class _Rule:
         """Why this event may not fire the rule, whatever the time."""
         if self._sees_gaps and event.name == "CUSTOM" and event.subclass == _GAP:
             return "gap"
+        distrust = self._trust.refusal(event)
+        if distrust is not None:
+            return distrust
         made = refusal(event, self.node, self.settings.name)
         if made is not None:
             return made
@@ -248,6 +258,10 @@ class _Rule:
 
 _WORDS: Final[dict[Reason, Callable[[Event], str]]] = {
     "gap": lambda _: "a gap record fires no rule",
+    "untrusted": lambda _: 'nothing vouches for it: any host could have sent it (trust = "stock" would take it)',
+    "unsigned": lambda event: (
+        f"it is signed by {_shown(event.signer)}, who is not in signers" if event.signer else "it is not signed"
+    ),
     "hops": lambda event: f"{hops_of(event)} rules stand behind it already (Switchcast-Hops)",
     "own": lambda _: "this rule made it itself (Switchcast-Origin)",
     "sender": lambda event: f"sender {_shown(event.sender)} is not in from" if event.sender else "it has no sender",

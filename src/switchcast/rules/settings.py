@@ -29,7 +29,7 @@ from switchcast.rules.checks import (
     constant,
     one_line,
 )
-from switchcast.settings import Duration, Settings, Size
+from switchcast.settings import Duration, Settings, Size, check_trust
 
 __all__ = [
     "ACTIONS",
@@ -302,6 +302,12 @@ class RuleSettings(_Table):
     """A condition in CEL: which of those events."""
     senders: Names = Field(default=(), alias="from")
     """Which senders may fire it: names, ``*`` and ``?`` allowed. Empty: any."""
+    trust: Literal["stock"] | None = None
+    """``stock``: events that nothing vouches for may fire it too; any host that reaches the group can send those."""
+    require: Literal["signed"] | None = None
+    """``signed``: only signed events may fire it."""
+    signers: Names = ()
+    """Whose signature it must be, by the names in signers_file. Empty: any signer's."""
     rate: Annotated[RateSettings, BeforeValidator(_rate, json_schema_input_type=RateSettings | str)] | None = None
     """How many may fire in how long: ``"10/s"``, ``"100/min"``, ``"5/h"``, or a table. More are refused and counted."""
     debounce: Duration | None = None
@@ -351,6 +357,11 @@ class RuleSettings(_Table):
         except ConditionError as error:
             raise ValueError(str(error)) from None
         return where
+
+    @model_validator(mode="after")
+    def _trust_as_meant(self) -> RuleSettings:
+        check_trust(self.trust, self.require, self.signers)
+        return self
 
     @model_validator(mode="after")
     def _one_action(self) -> RuleSettings:

@@ -32,6 +32,8 @@ _NEVER: Final = float("inf")
 _PHRASES: Final = {
     "where": "where is false",
     "refused_gap": "gap record",
+    "refused_untrusted": "nothing vouches for it",
+    "refused_unsigned": "not signed as asked for",
     "refused_hops": "too many rules behind it",
     "refused_own": "made by the rule itself",
     "refused_sender": "sender is not in from",

@@ -178,6 +178,7 @@ def _route(row: PartRow) -> list[Cell]:
         _figure("withheld", counts.get("withheld", 0)),
         _figure("unmatched", counts.get("unmatched", 0)),
         _figure("refused", counts.get("refused", 0)),
+        _figure("untrusted", counts.get("untrusted", 0) + counts.get("unsigned", 0), bad=True),
     ]
 
 

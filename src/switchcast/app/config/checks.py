@@ -14,6 +14,7 @@ from switchcast.app.config.locate import Path
 from switchcast.app.config.model import FileSettings, RouteSettings
 from switchcast.app.config.problems import Problems
 from switchcast.app.config.shapes import nearest, shape_at
+from switchcast.app.config.trust_checks import TrustChecks
 from switchcast.endpoints import Role
 from switchcast.errors import BindingError, ConditionError
 from switchcast.guard.policy import SHIPPED, SHORTEST_KEY, PolicySettings
@@ -54,6 +55,11 @@ class Checks:
             routes.append(_renamed(filled, names))
             names.add(routes[-1].name or "")
         self._rules(settings)
+        trust = TrustChecks(self.problems, self.endpoints.made)
+        for place, route in zip(self._places("route", settings.route), routes, strict=True):
+            trust.route(("route", place), route)
+        for place, rule in zip(self._places("rule", settings.rule), settings.rule, strict=True):
+            trust.rule(("rule", place), rule)
         for index, sink in enumerate(settings.peers.to):
             self._named(sink, "sink", ("peers", "to", index), settings)
         self._unused(settings)

@@ -18,7 +18,7 @@ from switchcast.endpoints.modes import Cipher, ModeName, StockPolicy
 from switchcast.errors import UsageError
 from switchcast.guard.policy import PolicySettings
 from switchcast.rules.settings import RuleSettings
-from switchcast.settings import Duration, Settings, Size
+from switchcast.settings import Duration, Settings, Size, check_trust
 from switchcast.views.peers import PeersSettings
 
 __all__ = [
@@ -176,6 +176,18 @@ class RouteSettings(Settings):
     """Addresses and networks that datagrams may come from. Empty: any."""
     deduplicate: bool = False
     """Whether an event that came already, by another path, is dropped."""
+    trust: Literal["stock"] | None = None
+    """``stock``: events that nothing vouches for may go to a switch too; any host that reaches the group can send
+    those."""
+    require: Literal["signed"] | None = None
+    """``signed``: only signed events may go this way."""
+    signers: tuple[str, ...] = ()
+    """Whose signature it must be, by the names in signers_file. Empty: any signer's."""
+
+    @model_validator(mode="after")
+    def _trust_as_meant(self) -> RouteSettings:
+        check_trust(self.trust, self.require, self.signers)
+        return self
 
 
 class Document(PydanticBaseSettingsSource):

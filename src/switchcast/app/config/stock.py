@@ -128,8 +128,10 @@ def tables_of(stock: StockSettings, file: str, options: StockOptions) -> Tables:
         routes.append({"from": "switch", "to": list(sinks), "bindings": stock.bindings, "policy": "all"})
         lines |= {("route", 0): stock.lines["bindings"], ("route", 0, "bindings"): stock.lines["bindings"]}
     for source in sources:
-        notes["route", len(routes)] = "What the others send is re-fired here as multicast::event."
-        routes.append({"from": source, "to": ["switch"], "policy": "all"})
+        notes["route", len(routes)] = (
+            "What the others send is re-fired here as multicast::event, whoever sent it, as the module does."
+        )
+        routes.append({"from": source, "to": ["switch"], "policy": "all", "trust": "stock"})
     document: dict[str, Any] = {"peers": {"comeback": 1, "to": ["switch"]}, "endpoints": endpoints}
     notes["peers",] = (
         "Who comes and goes is told to the switch, each time, as multicast::peerup and multicast::peerdown."
