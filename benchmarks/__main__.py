@@ -22,7 +22,20 @@ import switchcast
 from benchmarks import namespace
 from benchmarks.result import Incorrect, Row
 
-NAMES = ("drain", "deliver", "live", "parse", "publish", "policy", "rules", "storm", "latency", "memory", "micro")
+NAMES = (
+    "drain",
+    "deliver",
+    "live",
+    "parse",
+    "publish",
+    "policy",
+    "rules",
+    "storm",
+    "latency",
+    "reliable",
+    "memory",
+    "micro",
+)
 RESULTS = Path(__file__).parent / "results"
 PEERS = ("lcm", "greenswitch", "genesis")
 METHOD = (

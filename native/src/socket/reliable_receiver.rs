@@ -15,9 +15,9 @@ use super::receiver::SocketRow;
 use crate::event::{Event, Source};
 use crate::keys::KeyRing;
 use crate::reject::Reject;
-use crate::reliable::To;
 use crate::reliable::given::{GapRecord, Given, StreamRow};
 use crate::reliable::receive::{ReceiveSession, ReceiveSettings};
+use crate::reliable::{MILLISECOND, Nanos, To};
 use socket2::Socket;
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +29,8 @@ use std::time::Duration;
 
 /// Full batches after which the thread wakes the loop although there is more to read.
 const TURNS: u32 = 16;
+/// How long the session's timers wait, at most, for a backlog to be read.
+const BACKLOG: Nanos = 250 * MILLISECOND;
 /// Bytes to ask for, for sending hellos and requests.
 const SEND_BUFFER: usize = 256 * 1024;
 
@@ -55,6 +57,9 @@ struct Reader {
     session: ReceiveSession,
     counts: Counts,
     taken: Vec<Taken>,
+    /// When the session's timers were last looked at, and when they are to be looked at again.
+    ticked: Nanos,
+    due: Option<Nanos>,
 }
 
 struct Shared {
@@ -123,6 +128,8 @@ impl ReliableReceiver {
             session: ReceiveSession::new(settings, keys, clock::now()),
             counts: Counts::default(),
             taken: Vec::new(),
+            ticked: 0,
+            due: None,
         };
         let shared = Arc::new(Shared {
             intake,
@@ -239,7 +246,7 @@ impl Drop for ReliableReceiver {
 impl Reader {
     /// Read one batch of each socket, do what is due, and send what is to be sent. The most datagrams that one socket
     /// had, and when something is due next.
-    fn turn(&mut self, intake: &Intake) -> (usize, Option<u64>) {
+    fn turn(&mut self, intake: &Intake) -> (usize, Option<Nanos>) {
         let (now, wall, received) = (clock::now(), clock::wall(), clock::received());
         let (counts, taken) = (&mut self.counts, &mut self.taken);
         let mut give = |given: Given<'_>| match given {
@@ -269,7 +276,12 @@ impl Reader {
             }
             most = most.max(read);
         }
-        let due = self.session.tick(now, wall, &mut give);
+        // While there is more to read, what seems to be missing may well be in it, and asking would only add to it.
+        let backlog = most == BATCH && now.saturating_sub(self.ticked) < BACKLOG;
+        if !backlog {
+            self.due = self.session.tick(now, wall, &mut give);
+            self.ticked = now;
+        }
         counts.datagrams += datagrams;
         counts.bytes += bytes;
         for outgoing in self.session.outgoing() {
@@ -279,7 +291,7 @@ impl Reader {
                 To::Group => self.asking.unsent += 1,
             }
         }
-        (most, due)
+        (most, self.due)
     }
 
     fn kernel_drops(&mut self) -> u64 {
