@@ -75,6 +75,8 @@ pub struct Tally {
     pub requests: u64,
     pub repaired: u64,
     pub spurious: u64,
+    /// Parts of events that made way for others, and have to come again.
+    pub displaced: u64,
 }
 
 impl Tally {
@@ -88,6 +90,7 @@ impl Tally {
         self.requests += other.requests;
         self.repaired += other.repaired;
         self.spurious += other.spurious;
+        self.displaced += other.displaced;
     }
 }
 
@@ -189,7 +192,8 @@ impl Followed {
 
     /// What was counted.
     pub fn tally(&self) -> Tally {
-        Tally { spurious: self.window.spurious(), ..self.tally }
+        let displaced = self.tally.displaced + self.assembler.displaced();
+        Tally { spurious: self.window.spurious(), displaced, ..self.tally }
     }
 
     /// Whether the sender said that nothing more will come.
@@ -221,6 +225,7 @@ impl Followed {
             self.window.overtake();
             self.drain(desk);
         } else {
+            self.tally.displaced += self.assembler.len() as u64;
             self.assembler.forget_below(u64::MAX);
         }
     }
@@ -252,6 +257,10 @@ impl Followed {
     ) -> Result<(), Reject> {
         let (sequence, sent) = (header.sequence, sent(header));
         if header.fragments == 1 {
+            if !self.assembler.is_empty() && self.assembler.missing(sequence).is_some() {
+                // No honest sender sends the same once whole and once in fragments.
+                return Err(Reject::MalformedFrame);
+            }
             if self.window.pass(sequence) {
                 self.tally.repaired += u64::from(sent == Sent::Again);
                 match header.kind {

@@ -204,6 +204,7 @@ impl ReceiveSession {
             ("hellos", self.counts.hellos),
             ("repaired", tally.repaired),
             ("spurious", tally.spurious),
+            ("displaced", tally.displaced),
             ("streams_admitted", self.counts.admitted),
             ("streams_refused", self.counts.refused),
             ("streams_now", self.table.len() as u64),

@@ -77,6 +77,7 @@ fn so_much_waits_in_all_streams_together() {
     bench.take();
     let whole = last.frames(1, &noise, 0);
     bench.hear_all(whole);
+    assert!(bench.counter("displaced") > 0);
     assert_eq!(bench.take(), [Got::Event(1, noise, Trust::Member)], "what made way is taken when it comes again");
 }
 

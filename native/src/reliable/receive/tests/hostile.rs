@@ -155,6 +155,19 @@ fn a_member_that_jumps_out_of_reach_is_not_followed_there() {
 }
 
 #[test]
+fn a_member_that_sends_one_sequence_whole_and_in_fragments_is_believed_once() {
+    let mut sender = Sender::new(1);
+    let mut bench = following(Mode::Sealed, &mut sender);
+    let long = noise(&mut Randomness::seeded(1), 3_000);
+    let parts = sender.frames(1, &long, 0);
+    bench.hear_all([&parts[0], &sender.event(1)]);
+    assert_eq!((bench.take(), bench.rejected(Reject::MalformedFrame)), (vec![], 1));
+    bench.hear_all([&parts[1], &parts[2], &sender.event(1)]);
+    assert_eq!(bench.take(), [Got::Event(1, long, Trust::Member)]);
+    assert_eq!((bench.rejected(Reject::Replayed), bench.counter("bytes_waiting_now")), (1, 0));
+}
+
+#[test]
 fn sequence_zero_and_what_is_for_senders_are_no_business_of_a_receiver() {
     let mut sender = Sender::new(1);
     let mut bench = following(Mode::Sealed, &mut sender);
