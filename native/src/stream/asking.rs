@@ -18,12 +18,10 @@ pub const LEAST_RETRY: Nanos = 20 * MILLISECOND;
 pub const MOST_RETRY: Nanos = 250 * MILLISECOND;
 /// Two requests for one stream have this between them, so that losses that go on are asked for together.
 pub const SPACING: Nanos = 2 * MILLISECOND;
-/// Lateness is forgotten after one to two of these.
+/// How late originals were, and how fast answers, is forgotten after one to two of these.
 const MEMORY: Nanos = 30 * SECOND;
 /// Repairs that are remembered, so that an original that comes after its repair is known for a late one.
 const REPAIRS: usize = 256;
-/// The fastest of this many answers, or of up to twice as many, counts: the others were asked for in vain first.
-const ANSWERS: u32 = 16;
 
 /// When something was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +92,7 @@ impl Asking {
                 self.lateness.learn(now.saturating_sub(noticed), now);
             }
             (Sent::Again, Some(asked)) => {
-                self.answers.learn(now.saturating_sub(asked.first));
+                self.answers.learn(now.saturating_sub(asked.first), now);
                 if self.repairs.len() == REPAIRS {
                     self.repairs.pop_front();
                 }
@@ -179,22 +177,23 @@ impl Lateness {
     }
 }
 
-/// How long the fastest of the latest answers took, from when it was first asked for.
+/// How long the fastest answer of the last 30 to 60 seconds took, from when it was first asked for. The others were asked
+/// for in vain first, or waited until the sender had sent so much else again: then it is asked for soon all the same.
 #[derive(Clone, Debug, Default)]
 struct Answers {
+    since: Nanos,
     before: Option<Nanos>,
     current: Option<Nanos>,
-    count: u32,
 }
 
 impl Answers {
-    fn learn(&mut self, took: Nanos) {
-        self.current = Some(self.current.map_or(took, |fastest| fastest.min(took)));
-        self.count += 1;
-        if self.count == ANSWERS {
-            self.before = self.current.take();
-            self.count = 0;
+    fn learn(&mut self, took: Nanos, now: Nanos) {
+        let age = now.saturating_sub(self.since);
+        if age >= MEMORY {
+            self.before = self.current.take().filter(|_| age < 2 * MEMORY);
+            self.since = now;
         }
+        self.current = Some(self.current.map_or(took, |fastest| fastest.min(took)));
     }
 
     fn fastest(&self) -> Nanos {

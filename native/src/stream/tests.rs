@@ -251,6 +251,18 @@ fn a_sender_that_is_far_away_is_given_time_to_answer() {
 }
 
 #[test]
+fn a_sender_that_repairs_a_lot_slowly_is_asked_as_often_as_before() {
+    let mut window = window();
+    put(&mut window, 101, 0);
+    for round in 0..100 {
+        let now = (3 + 20 * round) * MILLISECOND;
+        assert_eq!(window.next_due(), Some(now));
+        assert_eq!(window.due(now, 0), [1 + round..101]);
+        repair(&mut window, 1 + round, now + MILLISECOND);
+    }
+}
+
+#[test]
 fn the_wait_grows_with_the_lateness_of_originals_and_shrinks_again() {
     let mut window = window();
     let wait = |window: &mut Window<u64>, now: Nanos| {
