@@ -44,7 +44,7 @@ fn a_crowd_that_misses_the_same_shares_the_repairs() {
 #[test]
 #[ignore = "full size, for make soak"]
 fn a_crowd_that_misses_the_same_shares_the_repairs_full() {
-    hold_and_lose("50 receivers miss the same", Size { events: 50_000, ..FULL }, crowd, shared);
+    hold_and_lose("50 receivers miss the same", Size { events: 20_000, ..FULL }, crowd, shared);
 }
 
 /// A good receiver that loses a tenth; a member whose hellos and requests a stranger takes off its cable; a victim; and a

@@ -1,5 +1,6 @@
 //! Restarts, partitions, new keys, and nonces.
 
+use crate::simnet::books::Hearer;
 use crate::simnet::load::Load;
 use crate::simnet::network::NodeId;
 use crate::simnet::node::ring;
@@ -125,6 +126,11 @@ fn a_receiver_that_starts_anew_takes_the_stream_up_full() {
     hold("receiver killed 20 times, 10% lost", FULL, restarted_receivers, whole);
 }
 
+/// How many events a receiver was given, or told to be missing.
+fn told(world: &World, hearer: Hearer, stream: &StreamId) -> u64 {
+    world.books.page_of(hearer, stream).map_or(0, |page| page.given + page.in_gaps)
+}
+
 /// A receiver's cable is cut for a while, again and again, under a load.
 fn partitions(times: u64, cut: Nanos) -> impl Fn(&mut World) {
     move |world| {
@@ -138,11 +144,15 @@ fn partitions(times: u64, cut: Nanos) -> impl Fn(&mut World) {
             let port = &mut world.network.ports[receiver];
             (port.up.cut, port.down.cut) = (false, false);
             let (hearer, stream) = (world.hearer(receiver), world.stream(sender));
-            let given = world.books.page_of(hearer, &stream).expect("it was heard").given;
+            let (given, sent) = (told(world, hearer, &stream), world.books.events(&stream, 1));
             let back = world.now();
-            while world.books.page_of(hearer, &stream).is_some_and(|page| page.given == given) {
+            while told(world, hearer, &stream) == given {
                 world.play_for(10 * MILLISECOND);
                 assert!(world.now() - back < HEARD, "nothing was given after the cable was joined again");
+            }
+            while told(world, hearer, &stream) < sent {
+                world.play_for(10 * MILLISECOND);
+                assert!(world.now() - back < HEARD + cut / 2, "what was missed takes as long as it took to miss it");
             }
             world.play(0);
         }
