@@ -64,10 +64,11 @@ fn so_much_waits_in_all_streams_together() {
     let mut noise = vec![0; 1_000_000];
     Randomness::seeded(1).fill(&mut noise);
     for number in 0..count {
-        let mut sender = numbered(number, &format!("fs{number}"));
+        let sender = numbered(number, &format!("fs{number}"));
         // One fragment makes an event take a mebibyte.
         for sequence in 1..=8 {
-            let frame = sender.frames(sequence, &noise, 0).remove(0);
+            let counted = Counted { kind: Kind::Event, sequence, dictionary: 0, packed: &noise };
+            let frame = sender.sealer.frames(counted, 0, None).next().unwrap();
             bench.hear(&frame);
         }
         assert!(bench.counter("bytes_waiting_now") <= WAITING_BYTES as u64);
