@@ -150,9 +150,10 @@ def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     """The environment of a service whose credentials are all there."""
     folder = tmp_path / "credentials"
     folder.mkdir()
+    keys = {"group.key": group().text(), "host.signing": SigningKey(secret(1), MADE).text()}
     for name in {each for one in UNITS for each in handed_over(one)}:
-        held = {"group.key": group(), "host.signing": SigningKey(secret(1), MADE)}.get(name, "a secret of some length")
-        written(folder / name, held, 0o440)  # as systemd's access control list makes it look
+        # of this mode, as systemd's access control list makes it look
+        written(folder / name, keys.get(name, "a secret of some length"), 0o440)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
     return {"CREDENTIALS_DIRECTORY": str(folder)}
 

@@ -72,7 +72,9 @@ def show(
     public: Annotated[bool, typer.Option("--public", help="Print a signing key's line for signers files.")] = False,
     name: Name = None,
 ) -> None:
-    """Show which keys a file holds, by their ids; a secret only when asked to.
+    """Show which keys a file holds.
+
+    They are named by their ids; a secret is shown only when it is asked for.
 
     switchcast key show --public /etc/switchcast/fs1.signing
     """
@@ -100,7 +102,9 @@ def list_(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, one object a line.")] = False,
 ) -> None:
-    """List the keys in files: id, state, day and age, and which comes next in a rotation. Never a secret.
+    """List the keys in files.
+
+    Id, state, day and age, and which comes next in a rotation; never a secret.
 
     switchcast key list /etc/switchcast/*.key
     """
