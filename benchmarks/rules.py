@@ -128,7 +128,7 @@ def matched(pairs: Sequence[tuple[bytes, Event]], runs: int, repeats: int) -> li
 
 def rule(name: str, **table: Any) -> RuleSettings:
     """A rule, as it stands in a file."""
-    return RuleSettings.model_validate({"name": name, "log": "{name}"} | table)
+    return RuleSettings.model_validate({"name": name, "log": "{name}", "trust": "stock"} | table)
 
 
 def batches(events: Sequence[Event]) -> list[Sequence[Event]]:

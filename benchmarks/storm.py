@@ -35,7 +35,10 @@ def run(runs: int, quick: bool) -> list[Row]:
     others = [other for other in others if kind(frames.open(other)) != kind(event)][: ONE_IN - 1]
     check(len(others) == ONE_IN - 1, "storm: too few kinds of event")
     file = write_datagrams("storm", [*others, wanted])
-    rule = f'[[rule]]\nname = "stormy"\non = "{kind(event)}"\nrate = "{ALLOWED}/s"\nlog = "{{h[Core-UUID]}}"\n'
+    rule = (
+        f'[[rule]]\nname = "stormy"\non = "{kind(event)}"\ntrust = "stock"\nrate = "{ALLOWED}/s"\n'
+        'log = "{h[Core-UUID]}"\n'
+    )
     carried: dict[Child, int] = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as away:
         away.bind(("127.0.0.1", 0))

@@ -174,9 +174,11 @@ def test_there_is_an_example_for_each_use() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_right_and_warns_of_nothing(example: Path, credentials: dict[str, str]) -> None:
+def test_an_example_is_right_and_warns_only_of_whom_it_trusts(example: Path, credentials: dict[str, str]) -> None:
     configuration = load(example, credentials)
-    assert configuration.warnings == ()
+    anyones = re.findall(r'^trust = "stock"$', example.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(configuration.warnings) == len(anyones)
+    assert all('.trust: "stock": whoever can' in warning for warning in configuration.warnings)
     assert configuration.log.format == "json"
     assert configuration.metrics is not None
 
@@ -222,9 +224,9 @@ def test_only_the_drop_in_sends_everything(credentials: dict[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def recorded(plain_datagrams: list[tuple[int, bytes]]) -> list[Event]:
-    """The events of the recording."""
+    """The events of the recording, as from a member of the group."""
     frames = StockFrames()
-    return [frames.open(datagram) for _, datagram in plain_datagrams if datagram]
+    return [frames.open(datagram).with_trust("member") for _, datagram in plain_datagrams if datagram]
 
 
 def test_the_rules_of_the_examples_fire_on_what_they_are_for(
