@@ -4,6 +4,8 @@
 
 #[path = "properties/sealed.rs"]
 pub mod sealed;
+#[path = "properties/sessions.rs"]
+pub mod sessions;
 #[path = "properties/stream_model.rs"]
 mod stream_model;
 #[path = "properties/traced.rs"]

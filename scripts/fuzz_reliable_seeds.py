@@ -5,11 +5,18 @@ Nothing is sealed here: the properties seal what they are given, or leave it as 
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import struct
 from collections.abc import Iterator
 
 PAYLOAD_BYTES = 1_136
 TAG = bytes(16)
+SECRET = bytes([0x5C]) * 32
+"""The key of ``fuzz/properties/sealed.rs``."""
+KEY_ID = hmac.digest(hmac.digest(bytes(32), SECRET, "sha256"), b"switchcast key id\x01", "sha256")[:4]
+"""HKDF-SHA256 (RFC 5869) without salt."""
+SENDER_ID = hashlib.sha256(b"fs1").digest()[:8]
 STREAM = bytes(range(16))
 EVENT, SIGNATURE, BEACON, HELLO, WELCOME, REQUEST, REFUSAL = range(1, 8)
 CONTROL = [BEACON, HELLO, WELCOME, REQUEST, REFUSAL]
@@ -37,7 +44,7 @@ def seeds(texts: list[bytes]) -> Iterator[tuple[str, bytes]]:
 
 def frame(kind: int, sequence: int, payload: bytes, fragment: int = 0, fragments: int = 1) -> bytes:
     """A frame in the clear, with zeros for its tag."""
-    head = struct.pack(">2sBB4s8s16s", b"\xc5\x57", 1, kind, bytes(4), bytes(8), STREAM)
+    head = struct.pack(">2sBB4s8s16s", b"\xc5\x57", 1, kind, KEY_ID, SENDER_ID, STREAM)
     return head + struct.pack(">QHHBBH", sequence, fragment, fragments, 0, 1, 0) + payload + TAG
 
 
@@ -66,7 +73,7 @@ def stamped(text: bytes, *, proof: bool) -> bytes:
     """A recorded event with a stamp of another group."""
     lines = b"Multicast-Stream: " + STREAM.hex().encode() + b"\nMulticast-Sequence: 17\n"
     if proof:
-        lines += b"Multicast-MAC: " + bytes(4).hex().encode() + b"-" + bytes(16).hex().encode() + b"\n"
+        lines += b"Multicast-MAC: " + KEY_ID.hex().encode() + b"-" + bytes(16).hex().encode() + b"\n"
     return text.replace(b"Multicast-Sender: ", lines + b"Multicast-Sender: ", 1)
 
 

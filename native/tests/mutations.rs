@@ -9,6 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const MUTATIONS: usize = 30_000;
+/// Of inputs that are many datagrams, of which each is sealed and heard.
+const SESSIONS: usize = 300;
 
 /// Bytes on which the parsers turn: separators, the first byte of the trailer, NUL, and the ends of the range.
 const TURNING: [u8; 12] = [b'\n', b':', b' ', b'%', b'\r', 0, 0xE2, 0xFF, b'0', b'9', b'A', b'|'];
@@ -62,12 +64,16 @@ fn mutate(data: &mut Vec<u8>, other: &[u8], random: &mut Random) {
 
 /// Try `property` on every seed and on mutations of each; some must be taken and some rejected, or nothing was tried.
 fn check(target: &str, property: fn(&[u8]) -> bool) {
+    check_many(target, MUTATIONS, property);
+}
+
+fn check_many(target: &str, mutations: usize, property: fn(&[u8]) -> bool) {
     let seeds = seeds(target);
     let mut random = Random(seeds.len() as u64);
     let (mut taken, mut rejected) = (0, 0);
     for (index, seed) in seeds.iter().enumerate() {
         assert!(property(seed), "the recorded seed {index} of {target} is not taken");
-        for _ in 0..MUTATIONS / seeds.len() {
+        for _ in 0..mutations / seeds.len() {
             let mut data = seed.clone();
             for _ in 0..=random.below(4) {
                 mutate(&mut data, &seeds[random.below(seeds.len())], &mut random);
@@ -75,7 +81,7 @@ fn check(target: &str, property: fn(&[u8]) -> bool) {
             *if property(&data) { &mut taken } else { &mut rejected } += 1;
         }
     }
-    assert!(taken > MUTATIONS / 20 && rejected > MUTATIONS / 20, "{target}: {taken} taken, {rejected} rejected");
+    assert!(taken > mutations / 20 && rejected > mutations / 20, "{target}: {taken} taken, {rejected} rejected");
 }
 
 #[test]
@@ -121,4 +127,9 @@ fn any_text_can_be_traced_or_rejected() {
 #[test]
 fn a_window_does_what_its_model_does() {
     check("stream", properties::stream);
+}
+
+#[test]
+fn a_session_takes_nothing_from_strangers_and_keeps_its_books() {
+    check_many("session", SESSIONS, properties::sessions::sessions);
 }
