@@ -27,6 +27,8 @@ struct Receiver {
     events: Vec<(StreamId, u64, Vec<u8>, Trust)>,
     gaps: Vec<GapRecord>,
     wake: Option<Nanos>,
+    /// How many of a thousand of the group's datagrams it loses besides.
+    deaf: u64,
 }
 
 impl Receiver {
@@ -76,6 +78,7 @@ impl Network {
                 events: Vec::new(),
                 gaps: Vec::new(),
                 wake: None,
+                deaf: 0,
             }
         };
         Network {
@@ -162,8 +165,14 @@ impl Network {
         for Outgoing { to, bytes } in sent {
             match to {
                 To::Address(address) => self.post(SENDER, address, bytes),
-                To::Group => (0..self.receivers.len())
-                    .for_each(|place| self.post(SENDER, self.receivers[place].address, bytes.clone())),
+                To::Group => {
+                    for place in 0..self.receivers.len() {
+                        let Receiver { address, deaf, .. } = self.receivers[place];
+                        if self.random.below(1_000) >= deaf {
+                            self.post(SENDER, address, bytes.clone());
+                        }
+                    }
+                }
             }
         }
     }
@@ -308,4 +317,29 @@ fn the_last_events_are_not_lost_with_the_first_beacons_after_them() {
     network.assert_complete();
     network.run(10 * SECOND);
     assert_eq!(network.sender.tick(network.now, wall(network.now)), None);
+}
+
+#[test]
+fn one_that_cannot_keep_up_is_told_what_it_will_not_get_and_slows_nobody() {
+    let mut network = Network::new(settings(Mode::Sealed), ReceiveSettings::new(Mode::Sealed), 2);
+    network.run(MILLISECOND);
+    network.receivers[0].deaf = 950;
+    network.receivers[1].deaf = 10;
+    for _ in 0..1_400 {
+        network.sent += 1;
+        let mut out = Vec::new();
+        network.sender.send(&event(network.sent, 20_000), b"", network.now, &mut out).unwrap();
+        network.spread(out.into_iter().map(|bytes| Outgoing { to: To::Group, bytes }).collect());
+        network.run(2 * MILLISECOND);
+    }
+    network.receivers[0].deaf = 0;
+    network.run(8 * SECOND);
+    let [slow, good] = &network.receivers[..] else { unreachable!("there are two") };
+    assert_eq!((&good.gaps[..], good.events.len() as u64), (&[][..], network.sent));
+    assert!(counted(&network.sender, "lagging") > 0 && !slow.gaps.is_empty());
+    assert!(slow.gaps.iter().all(|gap| gap.reason == Lost::Lagging), "{:?}", slow.gaps);
+    let told: Vec<u64> = slow.gaps.iter().flat_map(|gap| gap.range.clone()).collect();
+    let mut all = [told, slow.numbers()].concat();
+    all.sort_unstable();
+    assert_eq!(all, (1..=network.sent).collect::<Vec<_>>());
 }
