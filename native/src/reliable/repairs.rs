@@ -101,8 +101,11 @@ impl Repairs {
             if kept.shared.is_some_and(|at| now.saturating_sub(at) < SETTLING) {
                 continue;
             }
-            if bytes > ANSWER || self.asks.len() >= HELD_REQUESTS {
+            if bytes > ANSWER {
                 self.askers[asker].short = true;
+                break;
+            }
+            if self.asks.len() >= HELD_REQUESTS {
                 break;
             }
             bytes += kept.content_bytes();

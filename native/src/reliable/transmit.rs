@@ -36,12 +36,19 @@ mod hearing;
 
 /// When a beacon follows the last send, so that a lost tail is noticed soon.
 const AFTER_LAST: [Nanos; 2] = [20 * MILLISECOND, 100 * MILLISECOND];
+/// The same after the end, of which nobody could be told later.
+const AFTER_END: [Nanos; 4] = [20 * MILLISECOND, 100 * MILLISECOND, 250 * MILLISECOND, 450 * MILLISECOND];
 /// How long there is no beacon at most.
 const BEACON: Nanos = 500 * MILLISECOND;
-/// How long a session that has ended stays for requests when somebody has asked before, after the last request.
-const LINGER: Nanos = 2 * SECOND;
-/// How long it stays when nobody ever did: for its three last beacons.
-const LAST_BEACONS: Nanos = 200 * MILLISECOND;
+/// How long a session that has ended stays after the last request. Who misses something asks seven times meanwhile.
+const LINGER: Nanos = SECOND;
+/// How long a request before the end shows that there is somebody who loses datagrams.
+const LOSSY: Nanos = 10 * SECOND;
+/// How long it stays when nobody asks: for its last beacons, and what they make receivers ask.
+const LAST_BEACONS: Nanos = 500 * MILLISECOND;
+/// How long it stays when no receiver has ever been heard from.
+const NOBODY: Nanos = 200 * MILLISECOND;
+
 /// How a sender is to be. It holds a secret, so it is never shown.
 #[derive(Clone)]
 pub struct TransmitSettings {
@@ -387,14 +394,16 @@ impl TransmitSession {
     /// than [`BEACON`] after the last one.
     fn beacon_due(&self) -> Nanos {
         let Some(last) = self.last_beacon else { return self.started };
-        let after = AFTER_LAST.into_iter().map(|delay| self.last_sent + delay).find(|&due| last < due);
+        let delays = if self.ended.is_some() { &AFTER_END[..] } else { &AFTER_LAST };
+        let after = delays.iter().map(|delay| self.last_sent + delay).find(|&due| last < due);
         after.unwrap_or(Nanos::MAX).min(last + BEACON)
     }
 
     fn is_over(&self, now: Nanos) -> bool {
         let Some(ended) = self.ended else { return false };
-        let beacons = ended + LAST_BEACONS;
-        let asked = self.last_asked.map_or(beacons, |asked| asked.max(ended) + LINGER);
-        now >= asked.min(beacons.max(ended + self.history.keep_for()))
+        let beacons = ended + if self.requesters.is_empty() { NOBODY } else { LAST_BEACONS };
+        let asked = self.last_asked.filter(|asked| asked + LOSSY >= ended);
+        let quiet = asked.map_or(beacons, |asked| asked.max(ended) + LINGER);
+        now >= quiet.min(beacons.max(ended + self.history.keep_for()))
     }
 }

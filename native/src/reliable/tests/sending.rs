@@ -117,21 +117,37 @@ fn there_is_a_beacon_every_half_second_while_events_are_sent() {
     assert_eq!(times_of_beacons(&sent), [0, 500, 1_000, 1_500, 2_000]);
 }
 
-#[test]
-fn the_end_is_told_three_times_and_nobody_who_does_not_ask_is_waited_for() {
-    let mut session = session(settings(Mode::Sealed));
-    let mut now = 300 * MILLISECOND;
-    send(&mut session, &event(1, 10), now);
+/// End `session` at `now` and see it out: when beacons told of the end, and when it was over, in milliseconds from then.
+fn see_out(session: &mut TransmitSession, end: Nanos) -> (Vec<Nanos>, Nanos) {
+    let (mut now, mut told) = (end, Vec::new());
     session.end(now, WALL);
-    let mut ends: Vec<_> = session.outgoing().map(|outgoing| (now, outgoing)).collect();
     session.end(now, WALL);
-    while let Some(next) = session.tick(now, WALL) {
-        ends.extend(session.outgoing().map(|outgoing| (now, outgoing)));
-        now = next;
+    while session.tick(now, WALL).is_some() {
+        told.extend(session.outgoing().filter(|sent| beacon(sent).is_some_and(|beacon| beacon.ended)).map(|_| now));
+        now += 10 * MILLISECOND;
     }
-    assert_eq!(times_of_beacons(&ends), [300, 320, 400]);
-    assert!(ends.iter().all(|(_, outgoing)| beacon(outgoing).is_some_and(|beacon| beacon.ended && beacon.next == 2)));
-    assert!(now <= 900 * MILLISECOND);
+    (told.iter().map(|at| (at - end) / MILLISECOND).collect(), (now - end) / MILLISECOND)
+}
+
+#[test]
+fn the_end_is_told_at_least_three_times() {
+    let mut session = session(settings(Mode::Sealed));
+    send(&mut session, &event(1, 10), 300 * MILLISECOND);
+    assert_eq!(see_out(&mut session, 300 * MILLISECOND), (vec![0, 20, 100], 200));
+}
+
+#[test]
+fn a_session_is_over_soon_where_nobody_asks_and_a_second_after_the_last_request() {
+    let out = |asked: Option<Nanos>| {
+        let mut session = session(settings(Mode::Sealed));
+        let mut member = Member::proven(&mut session, 1, 0);
+        send(&mut session, &event(1, 10), 0);
+        asked.map(|asked| member.ask(&mut session, &[1..2], asked));
+        see_out(&mut session, 20 * SECOND)
+    };
+    assert_eq!(out(None), (vec![0, 20, 100, 250, 450], 500), "a hello is no loss");
+    assert_eq!(out(Some(9 * SECOND)).1, 500);
+    assert_eq!(out(Some(11 * SECOND)), (vec![0, 20, 100, 250, 450, 950], 1_000));
 }
 
 #[test]
@@ -141,9 +157,11 @@ fn a_session_that_has_ended_stays_while_it_is_asked_and_not_longer_than_it_keeps
     send(&mut session, &event(1, 10), SECOND);
     session.end(SECOND, WALL);
     session.outgoing();
-    for second in 2..6 {
-        assert!(session.tick(second * SECOND, WALL).is_some());
-        assert_eq!(repairs(&member.ask(&mut session, &[1..2], second * SECOND)).len(), 1, "at {second} s");
+    let mut now = SECOND + 190 * MILLISECOND;
+    while now < 6 * SECOND {
+        assert!(session.tick(now, WALL).is_some(), "at {now}");
+        assert_eq!(repairs(&member.ask(&mut session, &[1..2], now)).len(), 1, "at {now}");
+        now += 990 * MILLISECOND;
     }
     assert_eq!(session.tick(6 * SECOND, WALL), None);
 }

@@ -49,7 +49,6 @@ impl TransmitSession {
             self.answer(now);
         }
         let caller = self.requesters.admit(&header, writer, from, now);
-        self.last_asked = Some(now);
         match message {
             Message::Hello(hello) => {
                 self.tally.hellos += 1;
@@ -57,6 +56,7 @@ impl TransmitSession {
             }
             Message::Request(request) => {
                 self.tally.requests += 1;
+                self.last_asked = Some(now);
                 self.request(caller, &request, length, now, wall);
             }
         }
