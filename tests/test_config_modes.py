@@ -141,6 +141,26 @@ def test_what_is_shown_has_what_counts_and_no_more(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("other", "warned"),
+    [
+        ("multicast://239.192.1.1:4242", True),
+        ("multicast://239.192.1.2,239.192.1.1?mode=traced", True),
+        ("multicast://239.192.1.1:4243", False),
+        ("multicast://239.192.1.2:4242", False),
+        ("udp://192.0.2.1:4242", False),
+        ("multicast://239.192.1.1:4242?mode=sealed&key_file={folder}/group.key", False),
+    ],
+)
+def test_a_sealed_endpoint_has_a_port_of_its_own(tmp_path: Path, other: str, warned: bool) -> None:
+    text = KEYED + f'[endpoints.other]\nurl = "{other}"\n[[route]]\nfrom = "other"\nto = ["side"]\n'
+    words = (
+        f"{tmp_path}/switchcast.toml:1: endpoints.group: other is at the same address and port, and not sealed: each "
+        "rejects what is meant for the other; give one of them another port"
+    )
+    assert loaded(tmp_path, text).warnings == ((words,) if warned else ())
+
+
 def test_a_key_in_the_environment_is_one_in_the_file(tmp_path: Path) -> None:
     text = KEYED.replace('mode = "sealed"\n', "").replace('key_file = "{folder}/group.key"\ncipher', "cipher")
     environ = {

@@ -11,7 +11,7 @@ from typing import Final
 from switchcast._native import StockFrames
 from switchcast.app.config.configuration import ConfiguredEndpoint
 from switchcast.app.config.locate import Path
-from switchcast.app.config.mode_checks import ModeChecks
+from switchcast.app.config.mode_checks import ModeChecks, in_each_others_way
 from switchcast.app.config.model import EndpointSettings
 from switchcast.app.config.problems import Problems
 from switchcast.app.config.secret_files import SecretFiles, fingerprint
@@ -39,6 +39,12 @@ class EndpointChecks:
         """Look at all of ``tables``; mistakes go to ``problems``."""
         for name, settings in tables.items():
             self._check(name, settings, held.get(name, {}))
+        for sealed, other in in_each_others_way({name: each.url for name, each in self.configured.items()}):
+            self.problems.warn(
+                ("endpoints", sealed),
+                f"{other} is at the same address and port, and not sealed: each rejects what is meant for the other; "
+                "give one of them another port",
+            )
 
     def check_role(self, name: str, role: Role, path: Path) -> None:
         """Note where the endpoint ``name``, which ``path`` names as a source or a sink, cannot be one."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -13,9 +14,10 @@ from switchcast.app.config.problems import Problems
 from switchcast.app.config.secret_files import SecretFiles, fingerprint
 from switchcast.endpoints import EndpointUrl
 from switchcast.endpoints.modes import KEY_FILES, MODE_OPTIONS, Mode, mistakes
+from switchcast.endpoints.udp import STOCK_PORT
 from switchcast.keys import GroupKeys, load_group_keys, load_signers, load_signing_key
 
-__all__ = ["CheckedMode", "ModeChecks", "shown_mode"]
+__all__ = ["CheckedMode", "ModeChecks", "in_each_others_way", "shown_mode"]
 
 WITH_MODE: Final = frozenset({"multicast", "udp"})
 """Schemes of endpoints that have a wire mode."""
@@ -80,6 +82,18 @@ class ModeChecks:
         if signers := found.get("signers_file"):
             prints.append(fingerprint(repr(signers).encode()))
         return found.get("key_file"), tuple(prints)
+
+
+def in_each_others_way(urls: Mapping[str, EndpointUrl]) -> Iterator[tuple[str, str]]:
+    """Names of endpoints at one address and port, the first of which is sealed and the second is not."""
+    places = {
+        name: (url.scheme, url.port or STOCK_PORT, Mode.of(url).name == "sealed")
+        for name, url in urls.items()
+        if url.scheme in WITH_MODE
+    }
+    for (one, its), (other, others) in itertools.permutations(places.items(), 2):
+        if its == (*others[:2], True) and not others[2] and not set(urls[one].hosts).isdisjoint(urls[other].hosts):
+            yield one, other
 
 
 def shown_mode(settings: EndpointSettings, url: EndpointUrl) -> dict[str, Any]:
