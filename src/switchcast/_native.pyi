@@ -228,8 +228,8 @@ class StockFrames:
 class SealedFrames:
     """Sealed frames to events and back, without the streams that carry them: for tests, tools and documentation.
 
-    ``secret`` is a group key (32 bytes) and is never shown, ``sender`` the name of who sends, ``stream`` 16 bytes that are
-    random by default, ``cipher`` what is sealed with (``chacha20-poly1305`` or ``aes-256-gcm``); ``ValueError`` for
+    ``secret`` is a group key (32 bytes) and is never shown, ``sender`` the name of who sends, ``stream`` 16 bytes that
+    are random by default, ``cipher`` what is sealed with (``chacha20-poly1305`` or ``aes-256-gcm``); ``ValueError`` for
     others. What is opened may be of any sender and stream under the same key, and under either cipher.
 
     Whoever seals must not use a sequence of a stream twice: two frames under one nonce betray what both of them hold.
@@ -252,8 +252,8 @@ class SealedFrames:
     def message(self, frame: bytes, /) -> dict[str, object]:
         """What a control frame says, by the names that docs/sealed.md gives. Raises ``RejectedDatagram``."""
     def sign(self, events: Sequence[Event], first: int, seed: bytes, /) -> bytes:
-        """The signature frame behind these events, 1 to 64, of which the first was sent as ``first``; by the Ed25519 key
-        that has this seed of 32 bytes."""
+        """The signature frame behind these events, 1 to 64, of which the first was sent as ``first``; by the Ed25519
+        key that has this seed of 32 bytes."""
     def signer(self, signature: bytes, events: Sequence[Event], signers: Mapping[str, bytes], /) -> str:
         """Who of ``signers`` (names, each with its public key) signed just these events in this frame. Raises
         ``RejectedDatagram`` with the reason ``bad_signature`` when nobody did."""
