@@ -28,8 +28,9 @@ class Listener:
         self.numbers: dict[str, list[int]] = defaultdict(list)
         """By sender, in the order in which they came."""
         self.gaps: list[Event] = []
+        self.first: dict[str, float] = {}
         self.heard: dict[str, float] = {}
-        """When a sender was heard last, monotonic."""
+        """When a sender was heard first and last, monotonic."""
         self._stopping = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -68,6 +69,7 @@ class Listener:
                     self.gaps.append(event)
                 else:
                     self.numbers[event.sender or ""].append(int(event["Number"]))
+                    self.first.setdefault(event.sender or "", time.monotonic())
                     self.heard[event.sender or ""] = time.monotonic()
             if not events:
                 if stopping:

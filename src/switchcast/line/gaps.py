@@ -101,7 +101,7 @@ def parted(events: list[Event]) -> Iterator[tuple[list[Event], Event | None]]:
     """The events in front of each gap record that this host vouches for, with it; at last those behind the last."""
     start = 0
     for place, event in enumerate(events):
-        if is_gap(event) and event.source is None:
+        if event.trust == "local" and is_gap(event):
             yield events[start:place], event
             start = place + 1
     if start < len(events):
