@@ -31,6 +31,8 @@ class Listener:
         self.first: dict[str, float] = {}
         self.heard: dict[str, float] = {}
         """When a sender was heard first and last, monotonic."""
+        self.starts: list[float] = []
+        """When the first event of a stream came, monotonic: where it does not begin with that, it is not here."""
         self._stopping = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -71,6 +73,8 @@ class Listener:
                     self.numbers[event.sender or ""].append(int(event["Number"]))
                     self.first.setdefault(event.sender or "", time.monotonic())
                     self.heard[event.sender or ""] = time.monotonic()
+                    if event["Number"] == "1":
+                        self.starts.append(time.monotonic())
             if not events:
                 if stopping:
                     return

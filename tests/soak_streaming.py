@@ -1,4 +1,7 @@
-"""A sender to be killed: ``python soak_streaming.py MODE GROUP PORT NAME RATE``. Each start numbers events from 1."""
+"""A sender to be killed: ``python soak_streaming.py MODE GROUP PORT NAME RATE``. Each start numbers events from 1.
+
+It says when it has sent the first, by the monotonic clock that all processes share.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ def main(mode: str, group: str, port: int, name: str, rate: int) -> None:
         due = int((time.monotonic() - began) * rate) + 1
         if due > done:
             events = [Event("TEXT", {"Number": str(number + 1), "Pad": "x" * 700}) for number in range(done, due)]
+            first = done == 0
             done += out.send(events)
+            if first and done:
+                print(time.monotonic(), flush=True)
         time.sleep(0.002)
 
 
