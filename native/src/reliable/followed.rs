@@ -37,8 +37,6 @@ pub const SILENCE: Nanos = 5 * SECOND;
 pub const GRACE: Nanos = 1_500 * MILLISECOND;
 /// What nobody repairs is waited for this long, in case it is only late; to twice as long.
 pub const LATENESS: Nanos = 50 * MILLISECOND;
-/// An event waits this long for its signature when nothing in front of the signature is missing.
-pub const SIGNATURE: Nanos = SECOND;
 /// A request is put off by up to this, so that not all receivers ask at once.
 pub const JITTER: Nanos = 3 * MILLISECOND;
 /// So many sequences in a row that are far ahead are believed without a key.
@@ -106,7 +104,7 @@ pub struct Followed {
     assembler: Assembler,
     controls: ReplayWindow,
     held: Held,
-    /// A signature of a known signer has come.
+    /// Its sender signs what it sends; supposed until it turns out that no signature follows.
     signs: bool,
     pub contact: Contact,
     /// When something authentic came last.
@@ -142,7 +140,7 @@ impl Followed {
             assembler: Assembler::default(),
             controls,
             held: Held::default(),
-            signs: false,
+            signs: true,
             contact: Contact::new(from, now),
             heard: now,
             silent: false,
@@ -179,7 +177,7 @@ impl Followed {
     /// Whether something waits here, so that [`Followed::wake`] may have come nearer.
     #[inline]
     pub fn is_stirred(&self) -> bool {
-        self.window.missing() > 0 || !self.held.is_empty() || self.end.is_some()
+        self.window.missing() > 0 || self.end.is_some()
     }
 
     /// Bytes of memory that what waits here takes.
@@ -315,8 +313,13 @@ impl Followed {
         let payload = self.openers.open(ring, header, &mut datagram[HEADER..])?;
         self.controls.commit(header.sequence);
         self.hears(from, bytes, desk.out.now);
+        let mut next = None;
         match header.kind {
-            Kind::Beacon => self.told(&Beacon::read(payload)?, desk.out.now)?,
+            Kind::Beacon => {
+                let beacon = Beacon::read(payload)?;
+                self.told(&beacon, desk.out.now)?;
+                next = Some(beacon.next);
+            }
             Kind::Welcome => {
                 let welcome = Welcome::read(payload)?;
                 if welcome.receiver != *own {
@@ -340,6 +343,9 @@ impl Followed {
             }
         }
         self.drain(desk);
+        if next == Some(self.window.next()) {
+            self.be_unsigned(&mut desk.out);
+        }
         Ok(())
     }
 

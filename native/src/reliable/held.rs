@@ -1,9 +1,12 @@
 //! Events that wait for the signature that covers them, and gaps that stand between them.
 //!
 //! A signature follows the events that it covers, in the same sequence: when it has come in its turn, all that waits in
-//! front of it is decided. What waits too long, or is too much, is decided without one.
+//! front of it is decided. A beacon that says that nothing follows what waits decides it without one; so does silence, and
+//! so is decided what is too much.
+//!
+//! Every stream is supposed to be signed until it turns out that no signature follows; from then on, until one does, its
+//! events wait only where unsigned ones are rejected. So the first events of a stream are given as what they are, too.
 
-use super::Nanos;
 use crate::limits::{HELD_BYTES, HELD_EVENTS};
 use crate::stream::Lost;
 use std::collections::VecDeque;
@@ -13,7 +16,7 @@ use std::ops::Range;
 /// What waits.
 #[derive(Debug)]
 pub enum Entry {
-    Event { sequence: u64, text: Box<[u8]>, from: SocketAddr, since: Nanos },
+    Event { sequence: u64, text: Box<[u8]>, from: SocketAddr },
     Gap(Range<u64>, Lost),
 }
 
@@ -42,24 +45,16 @@ impl Held {
         self.sequences
     }
 
-    /// Since when the oldest event waits.
-    pub fn since(&self) -> Option<Nanos> {
-        self.entries.iter().find_map(|entry| match entry {
-            Entry::Event { since, .. } => Some(*since),
-            Entry::Gap(..) => None,
-        })
-    }
-
     /// Whether one more is more than may wait: then the oldest are to be taken.
     pub fn is_full(&self) -> bool {
         self.events > HELD_EVENTS || self.bytes > HELD_BYTES
     }
 
-    pub fn hold(&mut self, sequence: u64, text: &[u8], from: SocketAddr, now: Nanos) {
+    pub fn hold(&mut self, sequence: u64, text: &[u8], from: SocketAddr) {
         self.events += 1;
         self.bytes += text.len();
         self.sequences += 1;
-        self.entries.push_back(Entry::Event { sequence, text: text.into(), from, since: now });
+        self.entries.push_back(Entry::Event { sequence, text: text.into(), from });
     }
 
     /// A gap behind events that wait: it is told in its turn. `false` when nothing waits.

@@ -37,9 +37,10 @@ pub struct ReceiveSettings {
     pub mode: Mode,
     /// Whether it asks for what is missing.
     pub repair: bool,
-    /// Who may sign, and with which Ed25519 key.
+    /// Who may sign, and with which Ed25519 key. Where there are any, events of streams that are signed wait for the
+    /// signature, which follows at the end of their batch.
     pub signers: Vec<(String, [u8; 32])>,
-    /// Whether an event that no known signer's signature covers is rejected, and waits until then.
+    /// Whether an event that no known signer's signature covers is rejected; else it is given as a member's.
     pub hold_unsigned: bool,
     /// Whether stock datagrams are delivered, as such, in traced mode.
     pub deliver_stock: bool,

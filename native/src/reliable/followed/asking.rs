@@ -1,6 +1,6 @@
 //! What time brings: holes to ask for, or to give up; silence; the end.
 
-use super::{Desk, Followed, GRACE, LATENESS, REQUEST_FRAMES, SIGNATURE, SILENCE};
+use super::{Desk, Followed, GRACE, LATENESS, REQUEST_FRAMES, SILENCE};
 use crate::reliable::Nanos;
 use crate::reliable::message::{Partial, Request};
 use crate::stream::Lost;
@@ -31,10 +31,6 @@ impl Followed {
         if !asks {
             self.give_up_unrepaired(desk);
         }
-        let unsigned = self.held.since().is_some_and(|since| now >= since + SIGNATURE);
-        if unsigned && self.window.missing() == 0 {
-            self.decide(None, &mut desk.out);
-        }
         if self.is_proven() && !self.silent && now >= self.heard + SILENCE {
             self.silent = true;
             self.give_up(if self.end.is_some() { Lost::Ended } else { Lost::Silent }, desk);
@@ -53,10 +49,7 @@ impl Followed {
         if self.end.is_some_and(|end| self.window.next() >= end) {
             return 0;
         }
-        let mut wake = match self.held.since() {
-            Some(since) if self.window.missing() == 0 => since + SIGNATURE,
-            _ => Nanos::MAX,
-        };
+        let mut wake = Nanos::MAX;
         if let Some((_, at)) = self.expiring {
             wake = wake.min(at);
         }

@@ -72,11 +72,14 @@ impl Followed {
 
     /// An event's turn has come: give it, or let it wait for its signature.
     pub(super) fn bring(&mut self, sequence: u64, text: &[u8], from: SocketAddr, out: &mut Out<'_>) {
-        if out.verifier.is_some() && (out.hold_unsigned || self.signs) {
-            self.held.hold(sequence, text, from, out.now);
+        let is_awaited = out.verifier.is_some() && (out.hold_unsigned || self.signs);
+        if is_awaited && self.is_proven() {
+            self.held.hold(sequence, text, from);
             while self.held.is_full() {
                 self.decide_oldest(None, out);
             }
+        } else if is_awaited && out.hold_unsigned {
+            self.refuse(Reject::BadSignature, out);
         } else {
             self.deliver(sequence, text, from, self.trust(), out);
         }
@@ -104,6 +107,14 @@ impl Followed {
     /// Decide all that waits for a signature.
     pub(super) fn decide(&mut self, vouched: Option<&Vouched>, out: &mut Out<'_>) {
         while self.decide_oldest(vouched, out) {}
+    }
+
+    /// No signature follows what waits for one: a sender signs at the end of each batch, before it says how far it got.
+    pub(super) fn be_unsigned(&mut self, out: &mut Out<'_>) {
+        if !self.held.is_empty() {
+            self.signs = false;
+            self.decide(None, out);
+        }
     }
 
     fn decide_oldest(&mut self, vouched: Option<&Vouched>, out: &mut Out<'_>) -> bool {

@@ -66,6 +66,8 @@ struct Heard {
     next: u64,
     texts: Vec<(u64, Vec<u8>)>,
     gaps: Vec<(std::ops::Range<u64>, Lost)>,
+    /// Events that no signature covered.
+    unsigned: usize,
 }
 
 struct World {
@@ -91,7 +93,7 @@ impl World {
         if faults.signed {
             let pair = Ed25519KeyPair::from_seed_unchecked(&SEED).unwrap();
             receiving.signers = vec![("alice".into(), pair.public_key().as_ref().try_into().unwrap())];
-            receiving.hold_unsigned = true;
+            receiving.hold_unsigned = faults.seed % 2 == 0;
         }
         let receiver = ReceiveSession::new(receiving, Some(ring(&[1])), 0);
         let sender = World::start(faults, 0, MILLISECOND);
@@ -221,6 +223,7 @@ fn note(heard: &mut HashMap<StreamId, Heard>, given: Given<'_>) {
             let heard = heard.entry(at.stream).or_insert_with(|| Heard { next: 1, ..Heard::default() });
             assert!(at.sequence >= heard.next, "{} comes after {}", at.sequence, heard.next);
             heard.next = at.sequence + 1;
+            heard.unsigned += usize::from(trust == Trust::Member);
             heard.texts.push((at.sequence, text.to_vec()));
         }
         Given::Event { at: None, .. } => panic!("there is nothing else here"),
@@ -261,6 +264,7 @@ proptest! {
         if gaps.is_empty() {
             prop_assert_eq!(given.len(), sent.len());
             prop_assert!(given == sent);
+            prop_assert!(!faults.signed || world.heard.values().all(|heard| heard.unsigned == 0));
         }
     }
 

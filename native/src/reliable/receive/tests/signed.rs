@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::HELD_EVENTS;
-use crate::reliable::followed::SIGNATURE;
+use crate::reliable::followed::SILENCE;
 use crate::sealed::signing::Signing;
 use crate::trust::Signer;
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -71,7 +71,7 @@ fn what_nobody_known_signed_is_rejected() {
     bench.hear(&signature(&mut sender, SEED, 5..7, 7));
     assert_eq!((bench.take(), bench.rejected(Reject::BadSignature)), (by_alice(5..7), 4), "4 is not covered");
     bench.hear_all(sender.events(8..10));
-    bench.pass(SIGNATURE + MILLISECOND);
+    bench.pass(SILENCE + MILLISECOND);
     assert_eq!((bench.take(), bench.rejected(Reject::BadSignature)), (vec![], 6), "no signature came");
 }
 
@@ -80,7 +80,7 @@ fn a_lost_signature_is_asked_for_and_events_wait_meanwhile() {
     let mut sender = Sender::new(1);
     let mut bench = knowing(true, &mut sender);
     bench.hear_all([sender.event(1), sender.event(3)]);
-    bench.pass(2 * SIGNATURE);
+    bench.pass(SILENCE - MILLISECOND);
     assert_eq!(bench.asked()[0], 2..3);
     assert_eq!(bench.take(), []);
     bench.hear(&signature(&mut sender, SEED, 1..2, 2));
@@ -100,19 +100,41 @@ fn a_gap_is_told_in_its_turn() {
 }
 
 #[test]
-fn who_does_not_insist_gets_unsigned_events_at_once_and_signed_ones_as_such() {
+fn who_does_not_insist_gets_signed_events_as_such_and_others_as_a_members() {
     let mut sender = Sender::new(1);
     let mut bench = knowing(false, &mut sender);
     bench.hear_all(sender.events(1..3));
-    assert_eq!(bench.take(), events(1..3), "the stream has not been seen to sign");
+    assert_eq!(bench.take(), [], "a signature may follow");
     bench.hear(&signature(&mut sender, SEED, 1..3, 3));
-    bench.hear(&sender.event(4));
-    assert_eq!(bench.take(), []);
-    bench.hear(&signature(&mut sender, SEED, 4..5, 5));
-    assert_eq!(bench.take(), by_alice(4..5));
-    bench.hear(&sender.event(6));
-    bench.pass(SIGNATURE + MILLISECOND);
-    assert_eq!(bench.take(), events(6..7), "a member's all the same");
+    assert_eq!(bench.take(), by_alice(1..3));
+    bench.hear_all([sender.event(4), sender.beacon(5, 1, bench.now)]);
+    assert_eq!(bench.take(), events(4..5), "no signature came");
+    bench.hear(&sender.event(5));
+    assert_eq!(bench.take(), events(5..6), "and none is expected any more");
+    bench.hear(&signature(&mut sender, SEED, 4..6, 6));
+    bench.hear(&sender.event(7));
+    assert_eq!(bench.take(), [], "but now it is");
+    bench.hear(&signature(&mut sender, SEED, 7..8, 8));
+    assert_eq!(bench.take(), by_alice(7..8));
+}
+
+#[test]
+fn a_beacon_that_says_that_nothing_follows_decides_what_waits() {
+    for hold_unsigned in [true, false] {
+        let mut sender = Sender::new(1);
+        let mut bench = knowing(hold_unsigned, &mut sender);
+        bench.hear_all(sender.events(1..3));
+        bench.hear(&sender.beacon(4, 1, bench.now));
+        assert_eq!(bench.take(), [], "the signature is missing");
+        bench.hear(&signature(&mut sender, SEED, 1..3, 3));
+        assert_eq!(bench.take(), by_alice(1..3));
+        bench.hear_all(sender.events(4..6));
+        bench.hear(&sender.beacon(5, 1, bench.now));
+        assert_eq!(bench.take(), [], "the beacon is older than what waits");
+        bench.hear(&sender.beacon(6, 1, bench.now));
+        assert_eq!(bench.take(), if hold_unsigned { vec![] } else { events(4..6) });
+        assert_eq!(bench.rejected(Reject::BadSignature), if hold_unsigned { 2 } else { 0 });
+    }
 }
 
 #[test]
