@@ -54,7 +54,7 @@ fn cut(mut data: &[u8]) -> Vec<(Nanos, Vec<u8>)> {
 }
 
 fn ring() -> KeyRing {
-    KeyRing::new(vec![GroupKey::new(KEY)]).ok().expect("one key is a ring")
+    KeyRing::new(vec![GroupKey::new(KEY)]).unwrap_or_else(|_| panic!("one key is a ring"))
 }
 
 /// Four senders, by when they are heard.
