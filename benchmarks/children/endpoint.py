@@ -1,4 +1,4 @@
-"""The public endpoint as children: ``send GROUP PORT FILE`` and ``listen GROUP PORT COUNT``."""
+"""The public endpoint as children: ``send GROUP PORT FILE`` and ``listen GROUP PORT COUNT [OPTIONS]``."""
 
 from __future__ import annotations
 
@@ -32,12 +32,16 @@ async def send(group: str, port: str, file: str) -> None:
             say({**watch.read(), "datagrams": count})
 
 
-async def listen(group: str, port: str, count: str) -> None:
-    """Note when each of ``count`` events reaches this coroutine, by the header that numbers them."""
+async def listen(group: str, port: str, count: str, options: str = "") -> None:
+    """Note when each of ``count`` events reaches this coroutine, by the header that numbers them.
+
+    ``options`` stand in the URL behind those that all have.
+    """
     arrivals: list[tuple[int, int]] = []
 
     async def consume() -> None:
-        async with switchcast.open(f"multicast://{group}:{port}?interface=lo", role="source") as endpoint:
+        url = f"multicast://{group}:{port}?interface=lo{options}"
+        async with switchcast.open(url, role="source") as endpoint:
             say({"ready": True})
             async for event in endpoint:
                 now = time.monotonic_ns()
@@ -56,4 +60,5 @@ def say(answer: object) -> None:
 
 
 if __name__ == "__main__":
-    switchcast.run({"send": send, "listen": listen}[sys.argv[1]](*sys.argv[2:]))
+    role, *arguments = sys.argv[1:]
+    switchcast.run(send(*arguments) if role == "send" else listen(*arguments))

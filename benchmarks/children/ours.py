@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.child import Stopwatch, serve
 from benchmarks.events import READ
 from switchcast import Event, Matcher, StockFrames
-from switchcast._native import Receiver, Sender
+from switchcast._native import Receiver, ReliableReceiver, Sender
 
 QUIET_SECONDS = 0.3
 """A burst is over when nothing has come for this long."""
@@ -53,7 +53,7 @@ def receive(group: str, port: str, buffer: str, bindings: str) -> None:
     serve({"open": open_, "drain": drain, "deliver": deliver, "live": live, "count": count, "close": close})
 
 
-def drain_all(receiver: Receiver, expected: int) -> dict[str, Any]:
+def drain_all(receiver: Receiver | ReliableReceiver, expected: int) -> dict[str, Any]:
     """Start a paused receiver and take events until ``expected`` have come, doing nothing with them."""
     kept: list[list[Event]] = []
     delivered = 0
@@ -68,7 +68,7 @@ def drain_all(receiver: Receiver, expected: int) -> dict[str, Any]:
     return {**taken, **receiver.counters(), "delivered": delivered, "names": names}
 
 
-def deliver_all(receiver: Receiver, expected: int) -> dict[str, Any]:
+def deliver_all(receiver: Receiver | ReliableReceiver, expected: int) -> dict[str, Any]:
     """Start a paused receiver, and read three headers of each of ``expected`` events."""
     watch = Stopwatch()
     receiver.resume()
@@ -76,7 +76,7 @@ def deliver_all(receiver: Receiver, expected: int) -> dict[str, Any]:
     return {**watch.read(), **receiver.counters(), **taken}
 
 
-def take(receiver: Receiver, expected: int) -> dict[str, int]:
+def take(receiver: Receiver | ReliableReceiver, expected: int) -> dict[str, int]:
     """Read three headers of each of ``expected`` events, as they come."""
     delivered = total = 0
     while delivered < expected and receiver.wait(5.0):
