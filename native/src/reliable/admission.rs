@@ -2,6 +2,10 @@
 //!
 //! A receiver with no memory of a stream cannot tell new from recorded. So what opens is kept aside, and a challenge goes
 //! where it came from; the stream is admitted when it answers that, or when an authentic beacon tells a time near ours.
+//!
+//! So a receiver that has just started can be given what was sent in the last half minute by whoever recorded that, as it
+//! could be given it by the sender itself, which keeps as much. What is older is stale, and nothing is given twice by one
+//! that runs: streams that are over are remembered for longer than their beacons are fresh.
 
 use super::contact::Knock;
 use super::message::Beacon;

@@ -1,5 +1,8 @@
 //! A receiving session by itself, with a sender of which every frame is made by hand, and a clock that is moved by hand.
 
+// What is asked for is a list of ranges, often of one.
+#![allow(clippy::single_range_in_vec_init)]
+
 mod admission;
 mod bounds;
 mod hostile;

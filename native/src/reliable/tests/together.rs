@@ -93,7 +93,7 @@ impl World {
         if faults.signed {
             let pair = Ed25519KeyPair::from_seed_unchecked(&SEED).unwrap();
             receiving.signers = vec![("alice".into(), pair.public_key().as_ref().try_into().unwrap())];
-            receiving.hold_unsigned = faults.seed % 2 == 0;
+            receiving.hold_unsigned = faults.seed.is_multiple_of(2);
         }
         let receiver = ReceiveSession::new(receiving, Some(ring(&[1])), 0);
         let sender = World::start(faults, 0, MILLISECOND);
