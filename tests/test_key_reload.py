@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from keyfiles import assert_hidden, group, secret, written
+from keyfiles import MADE, assert_hidden, group, secret, written
 from nodes import configuration, running, wait_for
 from ports import free_port
 from sockets import until
@@ -22,13 +22,13 @@ from switchcast.app.config import load
 from switchcast.app.daemon import Daemon
 from switchcast.endpoints.udp import DatagramEndpoint
 from switchcast.errors import ConfigurationError
-from switchcast.keys import GroupKeys, KeyFile
+from switchcast.keys import GroupKeys, KeyFile, SigningKey
 
 GROUP = "239.255.42.83"
 SECRETS = tuple(secret(number) for number in range(6))
 
 
-def member(folder: Path, port: int, name: str = "fs1", mode: str = "sealed") -> Path:
+def member(folder: Path, port: int, name: str = "fs1", mode: str = "sealed", more: str = "") -> Path:
     """A node of a group, under the keys in a file of its own."""
     folder.mkdir(exist_ok=True)
     if not (folder / "group.key").exists():
@@ -38,6 +38,7 @@ def member(folder: Path, port: int, name: str = "fs1", mode: str = "sealed") -> 
 url = "multicast://{GROUP}:{port}?interface=lo"
 mode = "{mode}"
 key_file = "{folder}/group.key"
+{more}
 [endpoints.in]
 url = "memory:in-{name}-{port}"
 [endpoints.out]
@@ -174,8 +175,12 @@ def test_an_endpoint_that_is_made_has_the_keys_that_were_checked(tmp_path: Path)
 
 
 def numbered(sender: str, first: int, count: int) -> list[Event]:
-    headers = {"FreeSWITCH-Switchname": sender, "Multicast-Sender": sender}
-    return [Event("TRAP", headers | {"Number": str(number)}) for number in range(first, first + count)]
+    """Events with the pair by which a node knows what it has heard twice."""
+    headers = {"Core-UUID": f"core-{sender}", "FreeSWITCH-Switchname": sender, "Multicast-Sender": sender}
+    return [
+        Event("TRAP", headers | {"Event-Sequence": str(number + 1), "Number": str(number)})
+        for number in range(first, first + count)
+    ]
 
 
 class Member:
@@ -253,6 +258,43 @@ def test_a_rotation_under_load_loses_nothing(tmp_path: Path, mode: str) -> None:
 
     def heard(each: Member, sent: dict[str, int]) -> bool:
         return all(len(each.heard[name]) >= count for name, count in sent.items() if name != each.name)
+
+    asyncio.run(act())
+
+
+def test_other_signers_under_load_lose_nothing(tmp_path: Path) -> None:
+    """They take another endpoint: the new one is open before the old one goes, and what both heard is given once."""
+    names, port = ("fs1", "fs2"), free_port()
+    signing = {name: SigningKey(secret(number), MADE) for number, name in enumerate(names, start=7)}
+    lines = [f"{name} {key.public}\n" for name, key in signing.items()]
+
+    def signed(name: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        written(folder / "signers", "".join(lines))
+        written(folder / "own.signing", signing[name])
+        more = f'sign_key_file = "{folder}/own.signing"\nsigners_file = "{folder}/signers"'
+        return member(folder, port, name, more=more)
+
+    async def act() -> None:
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+            one, other = [
+                Member(name, tmp_path / name, await stack.enter_async_context(carrying(signed(name)))) for name in names
+            ]
+            work = [tasks.create_task(step) for each in (one, other) for step in (each.fire(), each.listen())]
+            await until(lambda: one.heard and other.heard)
+            before = ends(other.daemon)
+            written(other.folder / "signers", lines[0])
+            await other.daemon.reload()
+            assert [after is end for after, end in zip(ends(other.daemon), before, strict=True)] == [False, False]
+            for task in work[::2]:
+                task.cancel()
+            await until(lambda: len(other.heard["fs1"]) >= one.sent and len(one.heard["fs2"]) >= other.sent)
+            assert other.heard["fs1"] == list(range(one.sent))
+            assert one.heard["fs2"] == list(range(other.sent))
+            assert one.gaps == other.gaps == []
+            for task in work:
+                task.cancel()
 
     asyncio.run(act())
 
