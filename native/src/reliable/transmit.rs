@@ -100,6 +100,7 @@ pub struct TransmitSession {
     /// The sequence of the next control frame.
     control: u64,
     started: Nanos,
+    /// When something went out last, for the first time or again.
     last_sent: Nanos,
     last_beacon: Option<Nanos>,
     last_asked: Option<Nanos>,

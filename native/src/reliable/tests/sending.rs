@@ -105,6 +105,20 @@ fn beacons_follow_the_last_event_soon_and_then_come_every_half_second() {
 }
 
 #[test]
+fn beacons_follow_a_repair_as_they_follow_an_event() {
+    let mut session = session(settings(Mode::Sealed));
+    let mut member = Member::proven(&mut session, 1, 0);
+    send(&mut session, &event(1, 10), 0);
+    run_until(&mut session, 0, 700 * MILLISECOND);
+    let now = 710 * MILLISECOND;
+    assert_eq!(repairs(&member.ask(&mut session, &[1..2], now)).len(), 1);
+    assert_eq!(times_of_beacons(&run_until(&mut session, now, SECOND)), [730, 810]);
+    assert_eq!(repairs(&Member::new(&session, 2).ask(&mut session, &[1..2], SECOND)).len(), 1);
+    let unproven = run_until(&mut session, SECOND, 1_400 * MILLISECOND);
+    assert_eq!(times_of_beacons(&unproven), [1_310], "who has proved nothing hastens nothing");
+}
+
+#[test]
 fn there_is_a_beacon_every_half_second_while_events_are_sent() {
     let mut session = session(settings(Mode::Sealed));
     let mut sent = run_until(&mut session, 0, 0);

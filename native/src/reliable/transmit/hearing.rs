@@ -89,8 +89,14 @@ impl TransmitSession {
         }
     }
 
+    /// Answer what is held. A beacon follows what was sent again as it follows what is sent: who hears something asks
+    /// again soon for what was lost once more.
     pub(super) fn answer(&mut self, now: Nanos) {
+        let before = self.outgoing.len();
         let lagging = self.repairs.answer(&mut self.history, &mut self.requesters, &mut self.outgoing, now);
+        if self.outgoing.len() > before {
+            self.last_sent = now;
+        }
         for late in lagging {
             self.tally.lagging += 1;
             self.refuse(&late.caller, late.below, RefusalReason::Lagging, &mut { usize::MAX });
