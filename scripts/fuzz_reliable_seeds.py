@@ -39,7 +39,9 @@ def seeds(texts: list[bytes]) -> Iterator[tuple[str, bytes]]:
         yield "traced", stamped(text, proof=True)
     yield from (("fragments", steps) for steps in FRAGMENTS)
     yield from (("stream", steps) for steps in STEPS)
-    yield from (("session", session) for session in sessions(texts))
+    for session in sessions(texts):
+        yield "session", session
+        yield "session", b"\x02" + session[1:]
 
 
 def frame(kind: int, sequence: int, payload: bytes, fragment: int = 0, fragments: int = 1) -> bytes:

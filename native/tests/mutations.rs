@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 const MUTATIONS: usize = 30_000;
 /// Of inputs that are many datagrams, of which each is sealed and heard.
-const SESSIONS: usize = 300;
+const SESSIONS: usize = 2_000;
 
 /// Bytes on which the parsers turn: separators, the first byte of the trailer, NUL, and the ends of the range.
 const TURNING: [u8; 12] = [b'\n', b':', b' ', b'%', b'\r', 0, 0xE2, 0xFF, b'0', b'9', b'A', b'|'];
