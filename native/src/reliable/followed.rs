@@ -326,7 +326,9 @@ impl Followed {
                     return Ok(());
                 }
                 self.contact.welcome(&welcome, from, desk.out.now);
-                self.told(&welcome.beacon, desk.out.now)?;
+                if welcome.beacon.ended {
+                    self.told(&welcome.beacon, desk.out.now)?;
+                }
             }
             _ => {
                 let refusal = Refusal::read(payload)?;
@@ -350,6 +352,9 @@ impl Followed {
     }
 
     /// What the sender says of itself.
+    ///
+    /// What a welcome says counts only when nothing else will be said: it comes to another socket than the stream, so
+    /// it overtakes what waits in that of the group, and all of that would be asked for.
     pub fn told(&mut self, beacon: &Beacon, now: Nanos) -> Result<(), Reject> {
         if self.label != beacon.name && sender_id(&beacon.name) == self.sender {
             self.label.clone_from(&beacon.name);

@@ -158,7 +158,9 @@ impl ReceiveSession {
                 desk.out.rejected.add(reason);
             }
         }
-        if let Err(reason) = followed.told(&beacon, now) {
+        if (admitted == Admitted::Beacon || beacon.ended)
+            && let Err(reason) = followed.told(&beacon, now)
+        {
             desk.out.rejected.add(reason);
         }
         followed.drain(&mut desk);

@@ -198,3 +198,18 @@ fn a_sender_that_moves_is_asked_where_it_answers() {
     bench.hear_from(&sender.welcome(&hello, receiver, 1, 1, bench.now), address(2));
     assert_eq!(bench.row(&sender).address, Some(address(2)));
 }
+
+#[test]
+fn a_welcome_that_overtakes_the_stream_makes_nothing_missing() {
+    let mut sender = Sender::new(1).old();
+    let mut bench = Bench::new(Mode::Sealed, &[1]);
+    bench.hear(&sender.event(10));
+    bench.pass(3 * MILLISECOND);
+    let welcome = answer(&mut bench, &mut sender, 5_000, 1);
+    bench.hear(&welcome);
+    bench.pass(100 * MILLISECOND);
+    assert_eq!(bench.asked(), [], "all of that may wait in the group's socket");
+    bench.hear(&sender.beacon(12, 1, bench.now));
+    bench.pass(6 * MILLISECOND);
+    assert_eq!(bench.asked(), [11..12]);
+}
