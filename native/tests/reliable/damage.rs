@@ -136,7 +136,9 @@ fn exact(world: &World, report: &Report) {
 
 #[test]
 fn overtaken_doubled_and_flipped_datagrams_give_the_exact_stream() {
-    hold_and_lose("20% reordered, 10% doubled, 5% flipped", SMALL, mess, exact);
+    // A shorter run would count little but what the receiver asks for before it knows how late things come.
+    let size = Size { events: 15_000, ..SMALL };
+    hold_and_lose("20% reordered, 10% doubled, 5% flipped", size, mess, exact);
 }
 
 #[test]
@@ -169,7 +171,7 @@ fn told(_: &World, report: &Report) {
 
 #[test]
 fn what_a_small_buffer_does_not_keep_is_in_gap_records() {
-    hold("half lost, 64 KiB kept", SMALL, drought(4), told);
+    hold("half lost, 64 KiB kept", SMALL, drought(2), told);
 }
 
 #[test]

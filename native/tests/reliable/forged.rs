@@ -157,5 +157,5 @@ fn started_in_a_flood(world: &mut World) {
 
 #[test]
 fn a_flood_from_a_senders_address_does_not_keep_its_new_stream_out() {
-    hold("restart in a flood", Size { events: 4_000, ..SMALL }, started_in_a_flood, |_, _| ());
+    hold("restart in a flood", Size { events: 2_000, ..SMALL }, started_in_a_flood, |_, _| ());
 }

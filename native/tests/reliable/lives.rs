@@ -34,7 +34,7 @@ fn restarted_senders(world: &mut World) {
     let mut streams = vec![world.stream(sender)];
     for _ in 0..RESTARTS {
         world.load(sender, Load::steady(life, RATE));
-        world.play_for(life * SECOND / RATE - 10 * MILLISECOND);
+        world.play_for(life * SECOND / RATE * 3 / 4);
         world.node(sender).stop();
         world.play_for(50 * MILLISECOND);
         world.start(sender);

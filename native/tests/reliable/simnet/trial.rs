@@ -21,7 +21,7 @@ pub struct Size {
 const BOTH: &[Mode] = &[Mode::Traced, Mode::Sealed];
 
 /// For every run of the tests.
-pub const SMALL: Size = Size { events: 10_000, seeds: 1, modes: BOTH };
+pub const SMALL: Size = Size { events: 6_000, seeds: 1, modes: BOTH };
 /// For `make soak`.
 pub const FULL: Size = Size { events: 1_000_000, seeds: 5, modes: BOTH };
 
