@@ -13,6 +13,7 @@ from switchcast._native import ReliableReceiver, ReliableSender
 from switchcast.line.gaps import is_gap
 
 KEY: Final = bytes(range(32))
+LEFT_OUT: Final = frozenset({"Event-Name", "Multicast-Sender"})
 PATIENCE: Final = 30.0
 """Seconds after which what should have come is said not to; a passing test never waits for it."""
 
@@ -83,37 +84,52 @@ class Listener:
 
 def receiver(mode: str, group: str, port: int, **options: Any) -> ReliableReceiver:
     """A receiver with the tests' key, on ``veth`` unless told otherwise."""
-    options = {"keys": [KEY], "interface": "veth", "deliver_stock": False} | options
-    return ReliableReceiver([group], port, mode=mode, **options)
+    given: dict[str, Any] = {"keys": [KEY], "interface": "veth", "deliver_stock": False} | options
+    return ReliableReceiver([group], port, mode=mode, **given)
 
 
 def sender(mode: str, group: str, port: int, name: str, **options: Any) -> ReliableSender:
     """A sender with the tests' key, on ``veth`` unless told otherwise."""
-    options = {"keys": [KEY], "interface": "veth"} | options
-    return ReliableSender([group], port, mode=mode, name=name, sender=name, **options)
+    given: dict[str, Any] = {"keys": [KEY], "interface": "veth"} | options
+    return ReliableSender([group], port, mode=mode, name=name, sender=name, **given)
 
 
-def numbered(events: Sequence[Event], count: int, first: int = 1) -> list[Event]:
-    """``count`` events that repeat ``events``, each with its number and without a sender of its own."""
-    plain = [
+def bare(events: Sequence[Event]) -> list[Event]:
+    """``events`` without a sender of their own."""
+    return [
         Event(event.name, [pair for pair in event.items() if pair[0] not in LEFT_OUT], body=event.body)
         for event in events
     ]
-    return [plain[number % len(plain)].with_headers({"Number": str(number)}) for number in range(first, first + count)]
 
 
-LEFT_OUT: Final = frozenset({"Event-Name", "Multicast-Sender"})
+def numbered(events: Sequence[Event], count: int, first: int = 1) -> list[Event]:
+    """``count`` events that repeat ``events``, each with its number."""
+    return [
+        events[number % len(events)].with_headers({"Number": str(number)}.items())
+        for number in range(first, first + count)
+    ]
 
 
-def send_all(out: ReliableSender, events: Sequence[Event], rate: float | None = None) -> None:
-    """Send ``events``, so many a second."""
-    began = time.monotonic()
+def send_all(out: ReliableSender, events: Sequence[Event]) -> None:
+    """Send ``events`` as fast as the queues take them."""
     done = 0
     while done < len(events):
-        due = len(events) if rate is None else min(len(events), int((time.monotonic() - began) * rate) + 1)
-        sent = out.send(events[done : min(due, done + 256)]) if due > done else 0
+        sent = out.send(events[done : done + 256])
         done += sent
         if not sent:
+            time.sleep(0.001)
+
+
+def send_numbered(out: ReliableSender, events: Sequence[Event], count: int, rate: float, first: int = 1) -> None:
+    """Send ``count`` numbered repetitions of ``events``, ``rate`` of them a second."""
+    began, done = time.monotonic(), 0
+    while done < count:
+        due = min(count, int((time.monotonic() - began) * rate) + 1)
+        if due > done:
+            piece = numbered(events, min(due - done, 256), first + done)
+            send_all(out, piece)
+            done += len(piece)
+        else:
             time.sleep(0.001)
 
 

@@ -24,9 +24,11 @@ from reliable_streams import (
     Listener,
     assert_conserved,
     assert_gaps_told,
+    bare,
     numbered,
     receiver,
     send_all,
+    send_numbered,
     sender,
 )
 
@@ -40,6 +42,7 @@ TIMES = 20
 REJOIN_SECONDS = 2.0
 FLOOD_RATE, FLOOD_SECONDS = 100_000, 30
 HERE = Path(__file__).parent
+PLAIN = [Event("TEXT", {"Pad": "x" * 700})]
 MODES = pytest.mark.parametrize("mode", ["traced", "sealed"])
 
 
@@ -53,7 +56,7 @@ def hosts() -> Iterator[list[Host]]:
 def events() -> list[Event]:
     """The recorded events: all sizes up to 61 KB."""
     frames = StockFrames()
-    return [frames.open(datagram) for _, datagram in read_pcap(HERE / "data" / "stock-plain.pcap.gz")]
+    return bare([frames.open(datagram) for _, datagram in read_pcap(HERE / "data" / "stock-plain.pcap.gz")])
 
 
 @contextmanager
@@ -88,8 +91,7 @@ def test_a_minute_in_which_a_tenth_is_lost(hosts: list[Host], events: list[Event
         out = sender(mode, GROUP, PORT, "fs1")
     with dropping(hosts[:4], 10):
         began = time.monotonic()
-        for first in range(1, count + 1, RATE):
-            send_all(out, numbered(events, RATE, first), RATE)
+        send_numbered(out, events, count, RATE)
         print(f"{mode}: {count / (time.monotonic() - began):,.0f} events/s sent; {out.counters()}")
         assert all(listener.wait_for("fs1", count) for listener in listeners)
     out.close()
@@ -110,8 +112,7 @@ def test_the_same_without_repair_shows_the_loss_and_tells_it(hosts: list[Host], 
     send_all(out, numbered(events, 10))
     assert listener.wait_for("fs1", 10)
     with dropping(hosts[1:2], 10):
-        for first in range(11, count + 1, 1_000):
-            send_all(out, numbered(events, min(1_000, count + 1 - first), first), RATE)
+        send_numbered(out, events, count - 10, RATE, first=11)
     assert listener.wait_until_settled(count)
     out.close()
     rows = listener.stop()
@@ -182,12 +183,12 @@ def test_a_link_goes_down_twenty_times(hosts: list[Host], mode: str) -> None:
         out = sender(mode, GROUP, PORT, "fs1")
     took, sent = [], 0
     for _ in range(TIMES):
-        send_all(out, plain(500, sent + 1), 1_000)
+        send_numbered(out, PLAIN, 500, 1_000, first=sent + 1)
         hosts[1].run("ip", "link", "set", "veth", "down")
-        send_all(out, plain(700, sent + 501), 1_000)
+        send_numbered(out, PLAIN, 700, 1_000, first=sent + 501)
         hosts[1].run("ip", "link", "set", "veth", "up")
         began = time.monotonic()
-        send_all(out, plain(300, sent + 1_201), 1_000)
+        send_numbered(out, PLAIN, 300, 1_000, first=sent + 1_201)
         sent += 1_500
         assert listener.wait_for("fs1", sent), listener.receiver.streams()
         took.append(listener.heard["fs1"] - began)
@@ -206,7 +207,7 @@ def test_a_stranger_floods_the_group(hosts: list[Host], mode: str) -> None:
     listener = listen(hosts[1], mode)
     with hosts[0].entered():
         out = sender(mode, GROUP, PORT, "fs1")
-    send_all(out, plain(1_000, 1), 1_000)
+    send_numbered(out, PLAIN, 1_000, 1_000, first=1)
     assert listener.wait_for("fs1", 1_000)
     before = resident()
     words = [sys.executable, str(HERE / "soak_stranger.py"), GROUP, str(PORT), str(FLOOD_RATE), str(FLOOD_SECONDS)]
@@ -217,7 +218,7 @@ def test_a_stranger_floods_the_group(hosts: list[Host], mode: str) -> None:
         env={**os.environ, "KEY_ID": key_id(KEY)},
     )
     count = 1_000 + 1_000 * FLOOD_SECONDS
-    send_all(out, plain(count - 1_000, 1_001), 1_000)
+    send_numbered(out, PLAIN, count - 1_000, 1_000, first=1_001)
     sent = stranger.communicate(timeout=60)[0].split()
     assert listener.wait_for("fs1", count, 60)
     grown = resident() - before
@@ -233,10 +234,6 @@ def test_a_stranger_floods_the_group(hosts: list[Host], mode: str) -> None:
     assert [row["sender"] for row in rows] == ["fs1"]
     assert sum(rejected.values()) + counters["kernel_drops"] > 0
     assert grown < 256e6
-
-
-def plain(count: int, first: int) -> list[Event]:
-    return [Event("TEXT", {"Number": str(number), "Pad": "x" * 700}) for number in range(first, first + count)]
 
 
 def range_of(gap: Event) -> range:

@@ -10,9 +10,11 @@ from reliable_streams import (
     Listener,
     assert_conserved,
     assert_gaps_told,
+    bare,
     numbered,
     receiver,
     send_all,
+    send_numbered,
     sender,
 )
 
@@ -33,7 +35,7 @@ def hosts() -> Iterator[list[Host]]:
 def events(plain_datagrams: list[tuple[int, bytes]]) -> list[Event]:
     """The recorded events: all sizes up to 61 KB."""
     frames = StockFrames()
-    return [frames.open(datagram) for _, datagram in plain_datagrams]
+    return bare([frames.open(datagram) for _, datagram in plain_datagrams])
 
 
 @pytest.mark.parametrize("mode", ["traced", "sealed"])
@@ -52,7 +54,7 @@ def test_no_event_is_lost_where_a_tenth_of_the_packets_is(
     for host in hosts:
         drop_some(host, 10)
     try:
-        send_all(out, numbered(events, count), RATE)
+        send_numbered(out, events, count, RATE)
         assert all(listener.wait_for("fs1", count) for listener in listeners)
     finally:
         for host in hosts:
@@ -78,7 +80,7 @@ def test_without_repair_every_loss_is_told(hosts: list[Host], events: list[Event
     assert listener.wait_for("fs1", 10)
     drop_some(hosts[1], 10)
     try:
-        send_all(out, numbered(events, count, first=11), RATE)
+        send_numbered(out, events, count, RATE, first=11)
     finally:
         drop_some(hosts[1], 0)
     last = 10 + count
@@ -90,7 +92,7 @@ def test_without_repair_every_loss_is_told(hosts: list[Host], events: list[Event
     assert len(missing) > count / 50
     assert_conserved(rows)
     assert_gaps_told(rows, listener.gaps)
-    told = []
+    told: list[int] = []
     for gap in listener.gaps:
         first, final = map(int, gap["Gap-Range"].split("-"))
         told += range(first, final + 1)
