@@ -76,8 +76,7 @@ impl Mac {
         let Some((_, given)) = &stamp.proof else { return Err(Reject::Untraced) };
         let Range { end, .. } = stamp.lines;
         let right = self.of([&text[..end - PROOF_LINE], &text[end..]]);
-        let difference =
-            given.iter().zip(&right).fold(0, |difference, (one, other)| black_box(difference | one ^ other));
+        let difference = black_box(u128::from_ne_bytes(*given) ^ u128::from_ne_bytes(right));
         if difference == 0 { Ok(()) } else { Err(Reject::NotAuthentic) }
     }
 
