@@ -82,6 +82,7 @@ impl PyReliableReceiver {
         wait_until(py, timeout, |left| self.0.wait(left), || self.0.is_closed())
     }
 
+    #[pyo3(signature = (keys, /))]
     fn rekey(&self, py: Python<'_>, keys: Vec<Vec<u8>>) -> PyResult<()> {
         let ring = ring_of(&keys)?;
         py.detach(|| self.0.rekey(ring));
@@ -174,6 +175,7 @@ impl PyReliableSender {
         py.detach(|| self.0.take_too_large()).map(|event| (event.name, event.size, event.limit))
     }
 
+    #[pyo3(signature = (keys, /))]
     fn rekey(&self, py: Python<'_>, keys: Vec<Vec<u8>>) -> PyResult<()> {
         let ring = ring_of(&keys)?;
         py.detach(|| self.0.rekey(ring));
