@@ -342,3 +342,55 @@ def test_settings_are_checked() -> None:
     for wrong in ({"timeout": 0}, {"comeback": 0}, {"most": 0}, {"hysteresis": 1}):
         with pytest.raises(ValidationError):
             PeersSettings.model_validate(wrong)
+
+
+# What heartbeats are worth
+
+
+def proven(event: Event) -> Event:
+    return event.with_trust("member")
+
+
+def anyones(event: Event) -> Event:
+    return event.with_trust("stock")
+
+
+def test_a_peers_event_is_worth_what_its_heartbeats_are() -> None:
+    peers = Peers()
+    up = peers.take([anyones(heartbeat("fs1")), proven(heartbeat("fs2"))], 0.0, WALL)
+    signed = heartbeat("fs3").with_trust("signed", "fs3.example.com")
+    up += peers.take([signed], 0.0, WALL)
+    assert [change.event().trust for change in up] == ["stock", "member", "signed"]
+    assert up[-1].event().signer == "fs3.example.com"
+    down = {change.name: change.event().trust for change in peers.tick(60.5)}
+    assert down == {"fs1": "stock", "fs2": "member", "fs3": "signed"}
+
+
+def test_a_stranger_keeps_no_member_alive_from_its_very_address() -> None:
+    peers = Peers()
+    assert heard(peers, 0.0, proven(heartbeat("fs1"))) == [("up", "fs1", HERE)]
+    for now in (20.0, 40.0, 60.0):
+        assert heard(peers, now, anyones(heartbeat("fs1"))) == []
+    assert heard(peers, 60.5, anyones(heartbeat("fs1"))) == [("down", "fs1", HERE)]
+    assert heard(peers, 80.0, anyones(heartbeat("fs1"))) == []
+    assert peers.counters()["untrusted"] == 5
+
+
+def test_a_stranger_who_was_there_first_gives_a_members_name_back() -> None:
+    peers = Peers()
+    assert heard(peers, 0.0, anyones(heartbeat("fs1", THERE))) == [("up", "fs1", THERE)]
+    assert heard(peers, 1.0, proven(heartbeat("fs1"))) == []
+    assert heard(peers, 21.0, anyones(heartbeat("fs1", THERE)), proven(heartbeat("fs1"))) == [("up", "fs1", HERE)]
+    assert heard(peers, 22.0, anyones(heartbeat("fs1", THERE)), anyones(heartbeat("fs1", THERE))) == []
+    assert (state_of(peers, "fs1"), state_of(peers, "fs1", THERE)) == ("up", "rival")
+
+
+def test_a_stranger_does_not_take_the_name_of_a_member_that_is_down() -> None:
+    peers = Peers()
+    heard(peers, 0.0, proven(heartbeat("fs1")))
+    assert heard(peers, 70.0) == [("down", "fs1", HERE)]
+    for now in (71.0, 72.0, 73.0):
+        assert heard(peers, now, anyones(heartbeat("fs1", THERE))) == []
+    assert heard(peers, 80.0, proven(heartbeat("fs1", "192.0.2.9")), proven(heartbeat("fs1", "192.0.2.9"))) == [
+        ("up", "fs1", "192.0.2.9")
+    ]

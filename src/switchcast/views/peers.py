@@ -59,6 +59,9 @@ _CORE_CHARACTERS: Final = 36
 """Of a UUID; anyone can send more, and it is kept with each row."""
 
 PeerState = Literal["up", "returning", "down", "rival"]
+Trust = Literal["stock", "local", "member", "signed"]
+
+_WORTH: Final[dict[Trust, int]] = {"stock": 0, "local": 1, "member": 2, "signed": 3}
 
 
 class PeersSettings(Settings):
@@ -101,9 +104,14 @@ class Change:
     name: str
     address: str
     last_seen: float | None
+    trust: Trust = "local"
+    signer: str | None = None
 
     def event(self) -> Event:
-        """``multicast::peerup`` or ``multicast::peerdown`` with stock's headers, and the address where it is known."""
+        """``multicast::peerup`` or ``multicast::peerdown`` with stock's headers, and the address where it is known.
+
+        It is worth the trust that the heartbeats are that it was made of.
+        """
         headers = [
             ("Event-Subclass", f"multicast::peer{self.what}"),
             ("Event-Name", "CUSTOM"),
@@ -112,12 +120,15 @@ class Change:
         ]
         if self.address:
             headers.append(("Peer-Address", self.address))
-        return Event.from_headers(headers)
+        return Event.from_headers(headers).with_trust(self.trust, self.signer)
 
 
 @dataclass(eq=False, slots=True)
 class _Peer:
-    """One name at one address. ``run`` counts heartbeats since it began to come back."""
+    """One name at one address. ``run`` counts heartbeats since it began to come back.
+
+    ``trust`` is that of the heartbeats which count for it: those of less are not its own.
+    """
 
     name: str
     address: str
@@ -127,10 +138,15 @@ class _Peer:
     wall: float
     core: str
     number: int | None
+    trust: Trust
+    signer: str | None
     heartbeats: int = 1
     downs: int = 0
     run: int = 0
     last_up: float | None = None
+
+    def change(self, what: Literal["up", "down"]) -> Change:
+        return Change(what, self.name, self.address, self.last_up, self.trust, self.signer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +157,8 @@ class _Heartbeat:
     address: str
     core: str
     number: int | None
+    trust: Trust
+    signer: str | None
 
 
 @dataclass(eq=False)
@@ -206,10 +224,20 @@ class Peers:
     def counters(self) -> dict[str, int]:
         """``heartbeats`` heard, and those without effect by reason; rows ``evicted``; rows now, by state.
 
-        ``own``: under this node's name. ``repeated``: a switch told of one that is heard directly. ``refused_name``:
-        too long. ``refused_address`` and ``refused_full``: newcomers for whom there was no room.
+        ``own``: under this node's name. ``untrusted``: of less worth than those before. ``repeated``: a switch told of one
+        that is heard directly. ``refused_name``: too long. ``refused_address`` and ``refused_full``: newcomers for whom
+        there was no room.
         """
-        names = ("heartbeats", "own", "repeated", "refused_name", "refused_address", "refused_full", "evicted")
+        names = (
+            "heartbeats",
+            "own",
+            "untrusted",
+            "repeated",
+            "refused_name",
+            "refused_address",
+            "refused_full",
+            "evicted",
+        )
         states = Counter(peer.state for peer in self._heard)
         counts = {name: self._counts[name] for name in names}
         return (
@@ -226,6 +254,10 @@ class Peers:
         peer = self._rows.get(heartbeat.address, {}).get(heartbeat.name)
         if peer is None:
             return self._admit(heartbeat, wall)
+        if _WORTH[heartbeat.trust] < _WORTH[peer.trust]:
+            self._counts["untrusted"] += 1
+            return None
+        peer.trust, peer.signer = heartbeat.trust, heartbeat.signer
         fresh = heartbeat.number is None or (heartbeat.core, heartbeat.number) != (peer.core, peer.number)
         peer.heartbeats += fresh
         peer.core, peer.number, peer.heard, peer.wall = heartbeat.core, heartbeat.number, self._now, wall
@@ -248,18 +280,24 @@ class Peers:
         if not self._has_room(address):
             return None
         state: PeerState = "up" if holder is None else "rival"
-        peer = _Peer(name, address, state, self._now, self._now, wall, heartbeat.core, heartbeat.number)
+        core, number, trust, signer = heartbeat.core, heartbeat.number, heartbeat.trust, heartbeat.signer
+        peer = _Peer(name, address, state, self._now, self._now, wall, core, number, trust, signer)
         self._rows.setdefault(address, {})[name] = peer
         self._heard[peer] = None
         if holder is not None:
             return self._return(peer, fresh=True)
         self._holders[name] = peer
-        return Change("up", name, address, None)
+        return peer.change("up")
 
     def _return(self, peer: _Peer, *, fresh: bool) -> Change | None:
-        """One more heartbeat of one that was down, or of a rival, who can only come up while the holder is down."""
+        """One more heartbeat of one that was down, or of a rival.
+
+        A rival can only come up while the holder is down, or if it proves more than the holder: a stranger who was
+        there first does not keep a member out. One that proves less waits until the holder is forgotten.
+        """
         holder = self._holders.get(peer.name, peer)
-        if holder is not peer and holder.state != "down":
+        more = _WORTH[peer.trust] - _WORTH[holder.trust]
+        if holder is not peer and (more < 0 or (more == 0 and holder.state != "down")):
             peer.run = 0
             return None
         peer.run += fresh
@@ -272,7 +310,7 @@ class Peers:
             self._remove(holder)
         self._holders[peer.name] = peer
         peer.state, peer.since, peer.run = "up", self._now, 0
-        return Change("up", peer.name, peer.address, peer.last_up)
+        return peer.change("up")
 
     def _miss(self, peer: _Peer) -> Change | None:
         """``peer`` has not been heard for too long."""
@@ -289,7 +327,7 @@ class Peers:
             return None
         peer.downs += 1
         peer.last_up = peer.wall
-        return Change("down", peer.name, peer.address, peer.last_up)
+        return peer.change("down")
 
     def _has_room(self, address: str) -> bool:
         """Whether one more row for ``address`` is allowed, after giving up one that is down if need be."""
@@ -339,7 +377,10 @@ def _heartbeat_of(event: Event) -> _Heartbeat | None:
         number = event.sequence  # the switch's that re-fired it, which tells one from the next as well
     else:
         return None
-    return _Heartbeat(sender, _address_of(event.source), (core or "")[:_CORE_CHARACTERS], number) if sender else None
+    if not sender:
+        return None
+    core = (core or "")[:_CORE_CHARACTERS]
+    return _Heartbeat(sender, _address_of(event.source), core, number, event.trust, event.signer)
 
 
 def _address_of(source: str | None) -> str:
