@@ -224,9 +224,9 @@ class Peers:
     def counters(self) -> dict[str, int]:
         """``heartbeats`` heard, and those without effect by reason; rows ``evicted``; rows now, by state.
 
-        ``own``: under this node's name. ``untrusted``: of less worth than those before. ``repeated``: a switch told of one
-        that is heard directly. ``refused_name``: too long. ``refused_address`` and ``refused_full``: newcomers for whom
-        there was no room.
+        ``own``: under this node's name. ``untrusted``: of less worth than those before. ``repeated``: a switch told of
+        one that is heard directly. ``refused_name``: too long. ``refused_address`` and ``refused_full``: newcomers for
+        whom there was no room.
         """
         names = (
             "heartbeats",
