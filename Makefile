@@ -24,7 +24,7 @@ PACKAGE := pyproject.toml README.md LICENSE $(NATIVE) $(shell find src -type f -
 ARGS ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test check format bench fuzz wheel develop clean
+.PHONY: help demo test check format bench fuzz soak wheel develop clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ bench: $(PEERS)/.installed ## Measure, with the peers, in one run (some minutes)
 fuzz: ## Fuzz each parser for FUZZ_SECONDS (60)
 	scripts/setup-system.sh build
 	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+soak: $(VENV)/.system $(VENV)/.installed $(VENV)/.group-test ## Hold repair to its promises at full size: simulated, then on real sockets (long)
+	cargo test --release --locked --no-default-features --manifest-path native/Cargo.toml --test reliable -- --ignored --nocapture --test-threads 1
+	$(PYTHON) -m pytest -s tests/soak_real_sockets.py
 
 wheel: $(VENV)/.group-build ## Build the wheel for any Linux, and try it where there is no Rust
 	rm -rf dist

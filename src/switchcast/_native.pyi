@@ -304,7 +304,7 @@ class TrustCheck:
     signed ones, from ``signers`` when these are given.
     """
 
-    def __new__(cls, *, stock: bool = False, signed: bool = False, signers: Sequence[str] = ()) -> TrustCheck: ...
+    def __new__(cls, *, stock: bool = False, signed: bool = False, signers: Sequence[str] = ...) -> TrustCheck: ...
     def refusal(self, event: Event, /) -> Literal["untrusted", "unsigned"] | None:
         """Why ``event`` is not taken: nothing vouches for it, or no signature that is asked for; ``None`` if it is."""
     def select(self, events: Sequence[Event], /) -> list[Event]:

@@ -18,7 +18,8 @@ LINGER_SECONDS: Final = 5.0
 def open_receiver(mode: Mode, addresses: list[str], port: int, **options: Any) -> ReliableReceiver:
     """A receiver with what ``mode``, loaded, holds; ``options`` are those of any receiver.
 
-    Whoever names signers believes nobody else, so that events wait for their signature.
+    Where signers are named, events wait for the signature of their batch, and come as ``signed``, or as ``member`` when
+    there is none: whether that will do is for each route and rule to say.
     """
     return ReliableReceiver(
         addresses,
@@ -27,7 +28,6 @@ def open_receiver(mode: Mode, addresses: list[str], port: int, **options: Any) -
         keys=None if mode.keys is None else mode.keys.secrets,
         repair=mode.repair,
         signers=mode.signers,
-        hold_unsigned=bool(mode.signers),
         deliver_stock=mode.stock == "deliver",
         **options,
     )
