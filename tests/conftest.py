@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import pytest
+import structlog
 from recordings import DATA, read_pcap
 
 collect_ignore = [] if find_spec("genesis") else ["test_genesis_peer.py"]
@@ -77,6 +78,14 @@ def left_over(before: dict[int, str], now: Callable[[], dict[int, str]]) -> list
             return left
         gc.collect()
         time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Undo what a test that runs a command in this process has made of the logs."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(autouse=True)

@@ -206,7 +206,8 @@ def test_standard_input_is_any_recording(name: str, tmp_path: Path) -> None:
     events = [event(number) for number in range(3)]
     write(f"file:{tmp_path / name}", events)
     lines = tmp_path / "expected.jsonl"
-    write(f"file:{lines}", events)
+    # Of a capture nobody knows who sent what is in it.
+    write(f"file:{lines}", [each if "jsonl" in name else each.with_trust("stock") for each in events])
     assert copy("-", "-", (tmp_path / name).read_bytes()) == lines.read_bytes()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -15,13 +14,6 @@ from switchcast.app.logs import LEVELS, LOG_FORMATS, Level, LogFormat, configure
 from switchcast.app.status import Warned
 
 log = structlog.get_logger("switchcast")
-
-
-@pytest.fixture(autouse=True)
-def the_settings_as_before() -> Iterator[None]:
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
