@@ -22,7 +22,7 @@ PACKAGE := pyproject.toml README.md LICENSE $(NATIVE) $(shell find src -type f -
 
 # For one's own arguments: make test ARGS="-k event", make demo ARGS="--for 60s".
 ARGS ?=
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 600
 
 .PHONY: help demo test check format bench fuzz soak wheel develop clean
 
@@ -57,7 +57,7 @@ format: $(VENV)/.group-check ## Put the code into the project's format
 bench: $(PEERS)/.installed ## Measure, with the peers, in one run (some minutes)
 	$(PEERS)/bin/python -m benchmarks $(ARGS)
 
-fuzz: ## Fuzz each parser for FUZZ_SECONDS (60)
+fuzz: ## Fuzz each parser for FUZZ_SECONDS (600)
 	scripts/setup-system.sh build
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 

@@ -40,7 +40,12 @@ impl ReceiveSession {
         let rest = &mut datagram[HEADER..];
         let ring = self.keys.as_ref().ok_or(Reject::UnknownKey)?;
         if self.past.get(&header.stream).is_some_and(|over| over.for_good) {
-            return Err(Reject::Replayed);
+            if header.kind.is_counted() {
+                return Err(Reject::Replayed);
+            }
+            // A sender says several times that it has ended.
+            self.counts.not_for_us += 1;
+            return Ok(());
         }
         let payload = match self.candidates.get(&header.stream) {
             Some(candidate) => candidate.openers.open(ring, header, rest)?,

@@ -18,6 +18,7 @@ from switchcast.app.cli.options import warn
 from switchcast.app.cli.render import as_headers
 from switchcast.app.cli.running import run
 from switchcast.endpoints import Endpoint, make_endpoint
+from switchcast.endpoints.udp import DatagramEndpoint
 from switchcast.errors import EndpointUnavailable, UsageError
 
 __all__ = ["make_event", "send"]
@@ -109,12 +110,19 @@ def _read_body(text: str | None) -> bytes:
         raise EndpointUnavailable(f"--body {text}: {error.strerror}") from None
 
 
+def _outcome(endpoint: Endpoint) -> tuple[int, int]:
+    """How many destinations took what was sent, and how many did not."""
+    if isinstance(endpoint, DatagramEndpoint) and endpoint.sender is not None:
+        rows = endpoint.sender.destinations()
+        return sum(row["datagrams"] != 0 for row in rows), sum(row["errors"] != 0 for row in rows)
+    counters = endpoint.counters()
+    return count_of(counters, "sent"), count_of(counters, "errors") + count_of(counters, "refused")
+
+
 async def _send(endpoint: Endpoint, event: Event, quiet: bool) -> int:
     async with endpoint:
         await endpoint.send([event])
-        counters = endpoint.counters()
-    failed = count_of(counters, "errors") + count_of(counters, "refused")
-    sent = count_of(counters, "datagrams") + count_of(counters, "sent")
+        sent, failed = _outcome(endpoint)
     if not quiet and endpoint.url.scheme != "-":
         sys.stderr.write(as_headers(event))
     if failed:
