@@ -17,6 +17,7 @@
     quantities  private_files                  times and sizes as people write them; files that only their owner reads
     line: addresses  duplicates  gaps  loops   what the line checks and tells; pure, but for the time of day
           state
+    system                                     what the kernel tells of this host
     errors  _native                            nothing of ours below these
 """
 
@@ -46,6 +47,7 @@ MAY_IMPORT = {
     "_native": set(),
     "line": set(),
     "quantities": set(),
+    "system": BASE,
     "private_files": BASE,
     "keys": BASE | {"private_files"},
     "settings": {"quantities"},
@@ -62,12 +64,12 @@ MAY_IMPORT = {
     "node": LINE - {"node"},
     "views": BASE | {"settings", "wire", "endpoints", "bus", "node"},
     "rules": BASE | {"settings", "quantities", "wire", "endpoints", "bus", "node"},
-    "guard": BASE | {"settings", "wire", "endpoints", "bus", "node"},
+    "guard": BASE | {"settings", "system", "wire", "endpoints", "bus", "node"},
     "archive": BASE | {"settings", "wire", "endpoints", "bus", "node"},
     "testing": LINE | {"simulation"},
     "app": LINE
     | SECRETS
-    | {"settings", "quantities", "simulation", "listening", "views", "rules", "guard", "archive", "testing"},
+    | {"settings", "quantities", "simulation", "system", "listening", "views", "rules", "guard", "archive", "testing"},
     "listening": BASE | {"endpoints"},
     "": BASE | {"endpoints", "listening"},
 }
@@ -77,8 +79,11 @@ MAY_IMPORT = {
 EVERYWHERE = {"pydantic", "structlog"}
 HOMES = {
     "httpx": ("rules/actions/",),
+    "jinja2": ("app/reports/",),
+    "phonenumbers": ("guard/audit/",),
     "prometheus_client": ("app/",),
     "pydantic_settings": ("app/config/",),
+    "pyroute2": ("system/",),
     "rich": ("app/",),
     "stamina": ("rules/actions/",),
     "typer": ("app/cli/",),

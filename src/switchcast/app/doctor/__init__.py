@@ -1,0 +1,1 @@
+"""Gathers what the doctor looks at, and sends its probes."""

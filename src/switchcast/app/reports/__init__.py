@@ -1,0 +1,1 @@
+"""What the audit found, as files: a page for people, SARIF for programs."""

@@ -1,0 +1,1 @@
+"""Why events do not arrive: checks over facts of a host and of its network. Pure: facts in, findings out."""
