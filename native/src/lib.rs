@@ -6,6 +6,7 @@ pub mod capture;
 pub mod encoding;
 pub mod event;
 pub mod frame;
+pub mod inventory;
 pub mod keys;
 pub mod limits;
 pub mod lines;

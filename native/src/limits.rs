@@ -156,6 +156,32 @@ pub const UNPROVEN_REACH: u64 = 4_096;
 /// these the last one counts for all, without saying of which stream.
 pub const UNTOLD_GAPS: usize = 1_024;
 
+/// Kinds of event that an audit counts apart. Each costs a table of its headers, and anyone can write any event name. The
+/// richest recording has 126; the switch has 94 events and some 60 subclasses.
+pub const AUDIT_KINDS: usize = 1_024;
+
+/// Headers that it counts apart, those of all kinds together. Each costs 200 bytes, a kilobyte more once its values have
+/// had all the shapes that there is room for, and what it was found to give away. The richest recording has 9,222.
+pub const AUDIT_HEADERS: usize = 32_768;
+
+/// Headers of one kind among those: who makes up names of headers does not take the room of all other kinds with it.
+pub const AUDIT_HEADERS_OF_KIND: usize = 2_048;
+
+/// Senders that it counts apart, in all and for each kind. Anyone can write any name.
+pub const AUDIT_SENDERS: usize = 1_024;
+
+/// Bytes of the name of a kind, a header or a sender that it counts apart. Names are kept for as long as it runs. The
+/// longest header has 48.
+pub const AUDIT_NAME_BYTES: usize = 256;
+
+/// Shapes of one header's values that it tells apart: a stranger can make up as many as there are texts. All others
+/// count as one.
+pub const AUDIT_SHAPES: usize = 64;
+
+/// Bytes of one value, or of a body, that it looks at. It is looked at with regular expressions, whose time grows with
+/// it, and an event socket can send megabytes. The longest value seen has 13,508.
+pub const AUDIT_VALUE_BYTES: usize = 16_384;
+
 /// The limits by name, for documentation and for Python.
 pub const ALL: &[(&str, usize)] = &[
     ("event_bytes", EVENT_BYTES),
@@ -203,4 +229,11 @@ pub const ALL: &[(&str, usize)] = &[
     ("held_bytes", HELD_BYTES),
     ("unproven_reach", UNPROVEN_REACH as usize),
     ("untold_gaps", UNTOLD_GAPS),
+    ("audit_kinds", AUDIT_KINDS),
+    ("audit_headers", AUDIT_HEADERS),
+    ("audit_headers_of_kind", AUDIT_HEADERS_OF_KIND),
+    ("audit_senders", AUDIT_SENDERS),
+    ("audit_name_bytes", AUDIT_NAME_BYTES),
+    ("audit_shapes", AUDIT_SHAPES),
+    ("audit_value_bytes", AUDIT_VALUE_BYTES),
 ];

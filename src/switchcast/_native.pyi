@@ -19,6 +19,7 @@ __all__ = [
     "CaptureReader",
     "CaptureWriter",
     "Event",
+    "Inventory",
     "Matcher",
     "Policy",
     "Receiver",
@@ -375,6 +376,53 @@ class Policy:
         """Counts since the start: ``passed`` and ``withheld`` by event name (one that is not FreeSWITCH's as
         ``other``), ``rewritten``, ``headers_removed``, ``bodies_removed``, ``values_masked``, ``values_hashed``,
         ``values_truncated``."""
+
+@final
+class Inventory:
+    """What events hold, counted: kinds of event, their headers, sizes and senders. ``guard.audit`` makes it readable.
+
+    A kind is an event's name, of CUSTOM events with the subclass behind it. Headers whose names differ only in the case
+    of ASCII letters are one, as the first event spelt it. The bounds are those of ``LIMITS`` (``audit_*``), or lower.
+    """
+
+    def __new__(
+        cls,
+        *,
+        most_kinds: int | None = None,
+        most_headers: int | None = None,
+        most_headers_of_kind: int | None = None,
+        most_senders: int | None = None,
+    ) -> Inventory: ...
+    def add(self, events: Sequence[Event], /) -> list[tuple[str, str, str] | tuple[str, None, bytes]]:
+        """Count ``events``; what of them is worth a look: ``(kind, header, value)``, or ``(kind, None, body)``.
+
+        That is a value of a new shape (what kinds of characters stand where) for this header of this kind, and of known
+        shapes the second, fourth, eighth ... if it is another value than the last one. Values are decoded, what is not
+        UTF-8 replaced; values and bodies have at most ``LIMITS["audit_value_bytes"]``. Without the GIL where the batch
+        is large."""
+    @property
+    def events(self) -> int: ...
+    @property
+    def event_bytes(self) -> int:
+        """Of the events' plain text."""
+    def coverage(self) -> float:
+        """How likely the next event shows no kind, and no header of its kind, that has not been seen: 0 to 1. By Good
+        and Turing: one less the share of events that show something which no other has shown, or that was beyond a
+        bound. 0 before the first event."""
+    def senders(self) -> dict[str, int]:
+        """Events by sender: ``Multicast-Sender``, else ``FreeSWITCH-Switchname``, else an empty name."""
+    def trust(self) -> dict[str, int]:
+        """Events by what vouches for them, as ``Event.trust``; without those that there are none of."""
+    def kinds(
+        self,
+    ) -> list[tuple[str, int, int, int, int, dict[str, int], list[tuple[str, int, int]], tuple[int, int]]]:
+        """Each kind as first seen: its name, events, bytes of all, the smallest and the largest; events by sender;
+        headers as first seen, each with its name, the events that have it, and bytes of values as they stand on the
+        wire; then how many have a body, and bytes of bodies."""
+    def uncounted(self) -> dict[str, int]:
+        """What the bounds left out: events of other ``kinds``, ``headers`` (lines) of these kinds, events of other
+        ``senders``; values of other ``shapes``, of which ever fewer are worth a look together; and how many of those
+        that are were ``cut``."""
 
 @final
 class Receiver:

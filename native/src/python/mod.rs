@@ -4,6 +4,7 @@ mod capture;
 mod convert;
 mod event;
 mod frames;
+mod inventory;
 mod keys;
 mod layouts;
 mod matcher;
@@ -42,6 +43,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<matcher::PyMatcher>()?;
     module.add_class::<trust::PyTrustCheck>()?;
     module.add_class::<policy::PyPolicy>()?;
+    module.add_class::<inventory::PyInventory>()?;
     module.add_class::<sockets::PyReceiver>()?;
     module.add_class::<sockets::PySender>()?;
     module.add_class::<reliable::PyReliableReceiver>()?;
