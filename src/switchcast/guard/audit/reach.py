@@ -8,15 +8,13 @@ from typing import Any, Final, Literal
 
 from switchcast.endpoints.modes import Mode, ModeName
 from switchcast.endpoints.url import EndpointUrl
+from switchcast.guard.audit.well_known import is_well_known
 
-__all__ = ["WELL_KNOWN_SECRETS", "GroupScope", "Reach", "reach_of", "scope_of"]
+__all__ = ["GroupScope", "Reach", "reach_of", "scope_of"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 GroupScope = Literal["host", "link", "site", "global"]
 """How far routers may carry a group's datagrams. ``site`` is whatever an organisation administers itself."""
-
-WELL_KNOWN_SECRETS: Final = (b"ClueCon",)
-"""Passwords and keys that everybody knows: what every FreeSWITCH is shipped with, and what its examples use."""
 
 STOCK_PORT: Final = 4242
 _DATAGRAMS: Final = frozenset({"multicast", "udp"})
@@ -97,7 +95,7 @@ def reach_of(url: EndpointUrl, *, secret: bytes | None = None, bindings: str | N
         psk=any(name in dict(url.options) for name in ("psk", "psk_file")),
         keyed=mode is not None and mode.key_file is not None,
         takes_stock=mode is not None and mode.name != "sealed" and (mode.key_file is None or mode.stock == "deliver"),
-        well_known=(option,) if secret in WELL_KNOWN_SECRETS else (),
+        well_known=(option,) if is_well_known(secret) else (),
         bindings=bindings,
     )
 

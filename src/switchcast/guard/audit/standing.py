@@ -1,17 +1,43 @@
 """What is wrong with an endpoint whatever is sent: who hears it, who can forge it.
 
-Each check is a generator of findings over what is known of an endpoint (``Reach``) and what was seen. Pure.
+Each check is a function from what is known of one endpoint (``Look``) to findings; ``CHECKS`` has them all. Pure: what
+was seen comes as the audit's result, secrets as whether everybody knows them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from switchcast.guard.audit.leaks import AuditResult
+from switchcast.guard.audit.look import Look
 from switchcast.guard.audit.reach import Reach
+from switchcast.guard.audit.standing_forgery import hijackable, secrets_seen, stock_psk, unproven, well_known_secret
+from switchcast.guard.audit.standing_reach import (
+    event_socket_in_clear,
+    everything_bound,
+    in_clear_to_public,
+    not_scoped,
+    readable,
+    ttl,
+)
 from switchcast.guard.finding import Finding
 
-__all__ = ["standing_findings"]
+__all__ = ["CHECKS", "standing_findings"]
+
+CHECKS: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
+    hijackable,
+    well_known_secret,
+    readable,
+    in_clear_to_public,
+    stock_psk,
+    everything_bound,
+    not_scoped,
+    ttl,
+    event_socket_in_clear,
+    unproven,
+)
+"""All of them; findings of one severity are told in this order."""
 
 
 def standing_findings(
@@ -28,8 +54,8 @@ def standing_findings(
     events were ``stock``, ``local``, ``member`` and ``signed``, and ``well_known`` the kind and header of each value
     that was seen to be a secret that everybody knows (``well_known.Sightings.seen``).
     """
-    return sorted(_findings(reaches), key=lambda finding: finding.severity.rank)
-
-
-def _findings(reaches: Sequence[Reach]) -> Iterator[Finding]:
-    yield from ()
+    found = list(secrets_seen(list(well_known)))
+    for reach in reaches:
+        look = Look(reach=reach, result=result, keep=frozenset(keep), trust=trust or {})
+        found += [finding for check in CHECKS for finding in check(look)]
+    return sorted(found, key=lambda finding: finding.severity.rank)

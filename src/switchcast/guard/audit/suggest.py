@@ -16,7 +16,7 @@ from switchcast._native import ESSENTIAL_HEADERS
 from switchcast.errors import UsageError
 from switchcast.guard.audit.features import Feature, features_named
 from switchcast.guard.audit.leaks import AuditResult, Found, Leak
-from switchcast.guard.audit.suggested_text import Allowance, Left, bindings_of, policy_text
+from switchcast.guard.audit.suggested_text import Allowance, Draft, Left, bindings_of, policy_text
 from switchcast.guard.policy import PolicySettings
 
 __all__ = ["NEVER", "Suggestion", "suggest"]
@@ -64,7 +64,7 @@ def suggest(keep: Sequence[str], result: AuditResult | None = None, name: str = 
     settings = PolicySettings.model_validate({"when": whens})
     left = tuple(_left(result, allowances))
     warnings = tuple(_warnings(features, refused))
-    text = policy_text(name, features, allowances, result, left, warnings)
+    text = policy_text(Draft(name, features, allowances, result, left, warnings))
     return Suggestion(name, tuple(feature.name for feature in features), settings, text, left, warnings)
 
 

@@ -1,5 +1,4 @@
-"""A suggested policy as a table of the configuration: what passes, and in comments for whom, what it gives away, and
-what stays here for what reason.
+"""A suggested policy as a table of the configuration; in comments for whom, what it gives away, and what stays here.
 
 Names in it come from the network, so they are shown only as far as they are printable: a comment that held a line break
 would be a setting.
@@ -15,7 +14,7 @@ from typing import Final
 from switchcast.guard.audit.features import Feature
 from switchcast.guard.audit.leaks import AuditResult, HeaderRow, KindRow, Leak
 
-__all__ = ["Allowance", "Left", "bindings_of", "policy_text"]
+__all__ = ["Allowance", "Draft", "Left", "bindings_of", "policy_text"]
 
 WIDTH: Final = 120
 MOST_SHOWN: Final = 6
@@ -49,21 +48,26 @@ def bindings_of(kinds: Sequence[str]) -> list[str]:
     return texts + [f"CUSTOM {line}" for line in textwrap.wrap(" ".join(custom), WIDTH - 15, break_on_hyphens=False)]
 
 
-def policy_text(
-    name: str,
-    features: Sequence[Feature],
-    allowances: Sequence[Allowance],
-    result: AuditResult | None,
-    left: Sequence[Left],
-    warnings: Sequence[str],
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A suggested policy before it is written down: ``result`` is what was seen at the source, where it was looked at."""
+
+    name: str
+    features: Sequence[Feature]
+    allowances: Sequence[Allowance]
+    result: AuditResult | None
+    left: Sequence[Left]
+    warnings: Sequence[str]
+
+
+def policy_text(draft: Draft) -> str:
     """The table ``[policies.NAME]``, ending in a line break."""
-    table = f"policies.{_key(name)}"
-    rows = {kind.kind.lower(): kind for kind in result.kinds} if result else {}
-    lines = [*_head(features, result, warnings), f"[{table}]"]
-    for allowance in allowances:
-        lines += ["", *_allowance(f"{table}.when", allowance, rows, left)]
-    lines += _withheld(allowances, result, left)
+    table = f"policies.{_key(draft.name)}"
+    rows = {kind.kind.lower(): kind for kind in draft.result.kinds} if draft.result else {}
+    lines = [*_head(draft.features, draft.result, draft.warnings), f"[{table}]"]
+    for allowance in draft.allowances:
+        lines += ["", *_allowance(f"{table}.when", allowance, rows, draft.left)]
+    lines += _withheld(draft.allowances, draft.result, draft.left)
     return "\n".join(lines) + "\n"
 
 

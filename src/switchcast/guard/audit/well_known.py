@@ -6,16 +6,28 @@ stands in front of a classifier, answers as it does, and remembers where it saw 
 
 from __future__ import annotations
 
+import re
 from typing import Final, Protocol
 
 from switchcast.guard.audit.leaks import Match
-from switchcast.guard.audit.reach import WELL_KNOWN_SECRETS
 
-__all__ = ["MOST_PLACES", "Classing", "Sightings", "holds_well_known"]
+__all__ = ["MOST_PLACES", "WELL_KNOWN_SECRETS", "Classing", "Sightings", "holds_well_known", "is_well_known"]
 
+WELL_KNOWN_SECRETS: Final = ("ClueCon",)
+"""Passwords and keys that everybody knows: what every FreeSWITCH is shipped with, and what its examples use."""
+SAMPLE_PASSWORDS: Final = ("1234",)
+"""Those of its sample users (``default_password``); in a header that is not about passwords they are just numbers."""
 MOST_PLACES: Final = 256
 """Places that are remembered: names come from the network."""
-_TEXTS: Final = tuple(secret.decode().casefold() for secret in WELL_KNOWN_SECRETS)
+
+_TEXTS: Final = "|".join(re.escape(secret) for secret in WELL_KNOWN_SECRETS)
+_GIVEN: Final = re.compile(
+    rf"\A\s*(?:{_TEXTS})\s*\Z"
+    rf"|(?:\bauth|pass(?:word|wd)?|psk|secret)['\"]?(?:\s*[=:,]\s*|\s+)['\"]?(?:{_TEXTS})(?![\w.!-])"
+    rf"|://[^\s/@]*:(?:{_TEXTS})@"
+)
+"""A whole value, or what a command, a setting or a URL gives as a password; not the name in a greeting."""
+_PASSWORD_NAME: Final = re.compile(r"passw|passwd|secret|\Apsk\Z", re.IGNORECASE)
 
 
 class Classing(Protocol):
@@ -31,11 +43,16 @@ class Sightings:
 
     def __init__(self, classifier: Classing) -> None:
         self._classifier = classifier
-        self.seen: dict[tuple[str, str], None] = {}
+        self._seen: dict[tuple[str, str], None] = {}
+
+    @property
+    def seen(self) -> tuple[tuple[str, str], ...]:
+        """Kind and header of each, in the order in which they came; ``body`` stands for a body."""
+        return tuple(self._seen)
 
     def of(self, kind: str, header: str, value: str) -> tuple[Match, ...]:
         """As the classifier's."""
-        if holds_well_known(value):
+        if holds_well_known(value) or (value in SAMPLE_PASSWORDS and _PASSWORD_NAME.search(header)):
             self._note(kind, header)
         return self._classifier.of(kind, header, value)
 
@@ -46,11 +63,15 @@ class Sightings:
         return self._classifier.of_body(kind, body)
 
     def _note(self, kind: str, header: str) -> None:
-        if len(self.seen) < MOST_PLACES:
-            self.seen[kind, header] = None
+        if len(self._seen) < MOST_PLACES:
+            self._seen[kind, header] = None
+
+
+def is_well_known(secret: bytes | None) -> bool:
+    """Whether everybody knows ``secret``."""
+    return secret is not None and secret.decode("utf-8", "replace") in WELL_KNOWN_SECRETS
 
 
 def holds_well_known(text: str) -> bool:
-    """Whether a secret that everybody knows stands in ``text``, as it is or within a command or a URL."""
-    folded = text.casefold()
-    return any(secret in folded for secret in _TEXTS)
+    """Whether a secret that everybody knows stands in ``text``: alone, or where a password is given."""
+    return any(secret in text for secret in WELL_KNOWN_SECRETS) and _GIVEN.search(text) is not None
