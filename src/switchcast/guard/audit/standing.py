@@ -23,7 +23,23 @@ from switchcast.guard.audit.standing_reach import (
 )
 from switchcast.guard.finding import Finding
 
-__all__ = ["CHECKS", "standing_findings"]
+__all__ = ["CHECKS", "CODES", "standing_findings"]
+
+CODES: Final = (
+    "registrations-can-be-hijacked",
+    "well-known-key",
+    "well-known-password",
+    "well-known-secret-sent",
+    "readable-by-all",
+    "clear-to-public-address",
+    "stock-psk",
+    "everything-bound",
+    "group-not-scoped",
+    "ttl-over-one",
+    "event-socket-in-clear",
+    "unproven-events",
+)
+"""Every code that a finding of these can have."""
 
 CHECKS: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
     hijackable,

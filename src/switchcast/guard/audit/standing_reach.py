@@ -1,4 +1,4 @@
-"""Who hears what goes out: in plain text, beyond the segment, over networks of others; and more than anyone asked for."""
+"""Who hears what goes out: in plain text, beyond the segment, over networks of others; and more than is needed."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def bindings_of(kinds: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A suggested policy before it is written down: ``result`` is what was seen at the source, where it was looked at."""
+    """A suggested policy before it is written down; ``result`` is what was seen at the source, if anything was."""
 
     name: str
     features: Sequence[Feature]

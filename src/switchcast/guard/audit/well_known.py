@@ -7,11 +7,12 @@ stands in front of a classifier, answers as it does, and remembers where it saw 
 from __future__ import annotations
 
 import re
-from typing import Final, Protocol
+from typing import Final
 
+from switchcast.guard.audit.inventory import Classifier
 from switchcast.guard.audit.leaks import Match
 
-__all__ = ["MOST_PLACES", "WELL_KNOWN_SECRETS", "Classing", "Sightings", "holds_well_known", "is_well_known"]
+__all__ = ["MOST_PLACES", "WELL_KNOWN_SECRETS", "Sightings", "holds_well_known", "is_well_known"]
 
 WELL_KNOWN_SECRETS: Final = ("ClueCon",)
 """Passwords and keys that everybody knows: what every FreeSWITCH is shipped with, and what its examples use."""
@@ -30,18 +31,10 @@ _GIVEN: Final = re.compile(
 _PASSWORD_NAME: Final = re.compile(r"passw|passwd|secret|\Apsk\Z", re.IGNORECASE)
 
 
-class Classing(Protocol):
-    """What the audit asks of a classifier."""
-
-    def of(self, kind: str, header: str, value: str) -> tuple[Match, ...]: ...
-
-    def of_body(self, kind: str, body: bytes) -> tuple[Match, ...]: ...
-
-
 class Sightings:
     """A classifier that also remembers in which kind and header a well-known secret stood."""
 
-    def __init__(self, classifier: Classing) -> None:
+    def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
         self._seen: dict[tuple[str, str], None] = {}
 
