@@ -57,7 +57,7 @@ _CLOUDS: Final = (
     ("Akamai (Linode)", re.compile(r"Akamai|Linode")),
     ("UpCloud", re.compile(r"UpCloud")),
 )
-"""Who a machine belongs to, by what its firmware says. Azure's is its asset tag: its vendor is that of every Hyper-V."""
+"""Who a machine belongs to, by what its firmware says. Azure is known by its asset tag: its vendor is any Hyper-V's."""
 
 
 class Medium(StrEnum):

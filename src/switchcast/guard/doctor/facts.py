@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from switchcast.endpoints.url import EndpointUrl
+from switchcast.guard.doctor.switch_facts import SwitchFacts
+from switchcast.system.clock import Clock
 from switchcast.system.counters import Counters
 from switchcast.system.firewall import Firewall
 from switchcast.system.groups import Membership
 from switchcast.system.limits import KernelLimits
 from switchcast.system.links import Link, find_link
+from switchcast.system.owners import Owners
+from switchcast.system.platform import Platform
 from switchcast.system.routes import Route, Unroutable
 from switchcast.system.sockets import UdpSocket
 
@@ -182,6 +186,13 @@ class Facts:
     firewall: Firewall | None = None
     senders: tuple[Sender, ...] | None = None
     probe: ProbeResult | None = None
+    platform: Platform | None = None
+    clock: Clock | None = None
+    owners: Owners | None = None
+    """Who holds the sockets on the target's port."""
+    port_refused: str | None = None
+    """What the kernel said when the probe was not let onto the target's port."""
+    switch: SwitchFacts | None = None
     unread: Mapping[str, str] = field(default_factory=dict)
 
     @property

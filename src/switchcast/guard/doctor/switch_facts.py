@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["EventSocketFile", "ModuleAnswers", "ModuleFile", "ModulesFile", "SwitchFacts", "SwitchProcess", "UnreadPart"]
+__all__ = [
+    "EventSocketFile",
+    "ModuleAnswers",
+    "ModuleFile",
+    "ModulesFile",
+    "SwitchFacts",
+    "SwitchProcess",
+    "UnreadPart",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,7 @@ class UnreadPart:
 
 @dataclass(frozen=True, slots=True)
 class ModuleFile:
-    """``event_multicast.conf.xml``: the params of the module, variables filled in. ``lines`` tells where each stands."""
+    """``event_multicast.conf.xml``: the module's params, variables filled in. ``lines`` tells where each stands."""
 
     path: str
     address: tuple[str, ...]
