@@ -21,10 +21,22 @@ from switchcast.system.limits import KernelLimits
 from switchcast.system.links import Link, find_link
 from switchcast.system.owners import Owners
 from switchcast.system.platform import Platform
+from switchcast.system.queries import Query
 from switchcast.system.routes import Route, Unroutable
 from switchcast.system.sockets import UdpSocket
 
-__all__ = ["PROBE_SIZES", "Facts", "Heard", "ProbeResult", "Sender", "Target", "Unchecked", "version_of"]
+__all__ = [
+    "PROBE_SIZES",
+    "Facts",
+    "Heard",
+    "Neighbour",
+    "ProbeResult",
+    "Queries",
+    "Sender",
+    "Target",
+    "Unchecked",
+    "version_of",
+]
 
 PROBE_SIZES: Final = (300, 1472, 1473, 6000, 60000)
 """Bytes of UDP payload that the probe sends: 1472 is the most that one packet of 1500 bytes carries over IPv4."""
@@ -111,6 +123,33 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another host that runs the doctor. ``name`` is what the rows call it.
+
+    ``mtu`` is that of the interface it sends on, as it says. ``interface`` is by which its datagrams to ``group`` came
+    in, ``link_interface`` by which its reports to the link's all-hosts group did; ``None`` where none came.
+    """
+
+    name: str
+    group: str
+    address: str
+    mtu: int | None = None
+    interface: str | None = None
+    link_interface: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """The membership queries that were heard in ``seconds``. ``interval``: how often the network's querier asks."""
+
+    version: int
+    """4 for IGMP, 6 for MLD."""
+    heard: tuple[Query, ...] = ()
+    seconds: float = 0.0
+    interval: float = 125.0
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeResult:
     """What the probe saw, a row for each hearer, sender, group and size. ``here`` is this host's name in the rows.
 
@@ -125,6 +164,8 @@ class ProbeResult:
     """The TTL or hop limit with which the datagrams of each other host came in, the least."""
     send_errors: Mapping[int, str] = field(default_factory=dict)
     """By size: what the kernel said when it refused to send."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """The other hosts that run the doctor, once for each group."""
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -186,6 +227,8 @@ class Facts:
     firewall: Firewall | None = None
     senders: tuple[Sender, ...] | None = None
     probe: ProbeResult | None = None
+    queries: tuple[Queries, ...] | None = None
+    """Of each IP version of the groups that queries can be heard of."""
     platform: Platform | None = None
     clock: Clock | None = None
     owners: Owners | None = None
