@@ -42,7 +42,9 @@ def readable(look: Look) -> Iterator[Finding]:
     if not look.reach.is_network or look.reach.encrypted != "no":
         return
     leaks = look.leaks
-    personal = [f"{leak} in {count:,} headers" for leak, count in leaks.items() if leak in PERSONAL]
+    personal = [
+        f"{leak} in {count:,} header{'' if count == 1 else 's'}" for leak, count in leaks.items() if leak in PERSONAL
+    ]
     yield Finding(
         "readable-by-all",
         Severity.CRITICAL if personal else Severity.WARNING,

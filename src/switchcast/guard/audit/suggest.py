@@ -87,15 +87,16 @@ def _pairs(wanted: Wanted) -> Iterable[tuple[str, str]]:
 
 
 def _seen(result: AuditResult | None) -> dict[tuple[str, str], list[Found]]:
-    """What was found in each header of each kind; both in lower case."""
-    if result is None:
-        return {}
-    return {(kind.kind.lower(), row.name.lower()): row.found for kind in result.kinds for row in kind.headers}
+    """What was found in each header of each kind, both in lower case: senders do not agree on that."""
+    found: dict[tuple[str, str], list[Found]] = {}
+    for kind in result.kinds if result else ():
+        for row in kind.headers:
+            found.setdefault((kind.kind.lower(), row.name.lower()), []).extend(row.found)
+    return found
 
 
 def _never(seen: Mapping[tuple[str, str], list[Found]], kind: str, header: str) -> tuple[Leak, ...]:
-    found = seen.get((kind.lower(), header.lower()), ())
-    return tuple(each.leak for each in found if each.leak in NEVER)
+    return tuple(leak for leak in _leaks(seen.get((kind.lower(), header.lower()), ())) if leak in NEVER)
 
 
 def _grouped(features: Sequence[Feature], wanted: Wanted, refused: Refused) -> list[Allowance]:

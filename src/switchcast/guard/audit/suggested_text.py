@@ -7,7 +7,7 @@ would be a setting.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,10 +63,9 @@ class Draft:
 def policy_text(draft: Draft) -> str:
     """The table ``[policies.NAME]``, ending in a line break."""
     table = f"policies.{_key(draft.name)}"
-    rows = {kind.kind.lower(): kind for kind in draft.result.kinds} if draft.result else {}
     lines = [*_head(draft.features, draft.result, draft.warnings), f"[{table}]"]
     for allowance in draft.allowances:
-        lines += ["", *_allowance(f"{table}.when", allowance, rows, draft.left)]
+        lines += ["", *_allowance(f"{table}.when", allowance, draft.result, draft.left)]
     lines += _withheld(draft.allowances, draft.result, draft.left)
     return "\n".join(lines) + "\n"
 
@@ -92,11 +91,12 @@ def _head(features: Sequence[Feature], result: AuditResult | None, warnings: Seq
     yield ""
 
 
-def _allowance(table: str, allowance: Allowance, rows: Mapping[str, KindRow], left: Sequence[Left]) -> Iterator[str]:
-    seen = [rows[kind.lower()] for kind in allowance.kinds if kind.lower() in rows]
+def _allowance(table: str, allowance: Allowance, result: AuditResult | None, left: Sequence[Left]) -> Iterator[str]:
+    kinds = {kind.lower() for kind in allowance.kinds}
+    seen = [row for row in (result.kinds if result else ()) if row.kind.lower() in kinds]
     for why in allowance.whys:
         yield from _comment(why)
-    if rows:
+    if result is not None and result.events:
         yield from _comment(_seen(allowance, seen))
     yield from _stays(allowance, left)
     yield f"[[{table}]]"
@@ -117,7 +117,7 @@ def _seen(allowance: Allowance, seen: Sequence[KindRow]) -> str:
     total = sum(kind.events for kind in seen)
     if not total:
         return "Not seen here."
-    missing = len(allowance.kinds) - len(seen)
+    missing = len(allowance.kinds) - len({kind.kind.lower() for kind in seen})
     return f"Seen here: {_count(total, 'event')}" + (f"; {_count(missing, 'kind')} of them not." if missing else ".")
 
 
