@@ -1,7 +1,8 @@
 """Sealed frames read and written by other hands: the witness that the native code is held against.
 
 It follows docs/sealed.md with the ``cryptography`` package and ``zstandard``, and shares nothing with the native code
-but the dictionary. It knows single frames and whole events; it keeps no state and no limits.
+but the dictionary. It knows single frames and whole events, and the MAC of traced datagrams; it keeps no state and no
+limits.
 """
 
 from __future__ import annotations
@@ -140,3 +141,9 @@ def sign(seed: bytes, header: Header, first: int, texts: list[bytes]) -> bytes:
     digests = [digest(header.stream, first + place, text) for place, text in enumerate(texts)]
     body = struct.pack("> Q 8s B", first, key.public_key().public_bytes_raw()[:8], len(texts)) + b"".join(digests)
     return body + key.sign(LABEL + header.associated + body)
+
+
+def traced_mac(secret: bytes, stream: bytes, sequence: int, text: bytes) -> bytes:
+    """The MAC that a traced datagram has, of its ``text`` without the line of the MAC: docs/wire-format.md."""
+    subkey = HKDF(SHA256(), 32, stream, b"switchcast 1 traced aes-256-gcm").derive(secret)
+    return AESGCM(subkey).encrypt(struct.pack("> 4x Q", sequence), text, None)[-TAG:]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import TRAILER, read_datagram, write_datagram
+from sealed_reference import traced_mac
 from strategies import PROPERTY, bodies, header_lists, mutations, small_datagram
 
 from switchcast import Event, StockFrames
@@ -54,14 +54,14 @@ def test_the_form_is_that_of_the_description() -> None:
     assert TracedFrames.stamp(StockFrames().frame(event)) is None
 
 
-def test_the_mac_is_that_of_the_description() -> None:
-    """By the standard library alone: HKDF-SHA256 (RFC 5869) for the stream's key, then HMAC-SHA256, cut to 16 bytes."""
-    text = FRAMES.frame(Event("MESSAGE", [("Multicast-Sender", "fs1")], "a: b\n\n"), 17).rpartition(TRAILER)[0]
+@pytest.mark.parametrize("sequence", [1, 17, (1 << 64) - 1])
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 60_000])
+def test_the_mac_is_that_of_the_description(sequence: int, size: int) -> None:
+    event = Event("MESSAGE", [("Multicast-Sender", "fs1")], "a: b\n\n"[:size].ljust(size, "\n"))
+    text = FRAMES.frame(event, sequence).rpartition(TRAILER)[0]
     line = re.search(rb"^Multicast-MAC: [0-9a-f]{8}-([0-9a-f]{32})\n", text, re.MULTILINE)
     assert line is not None
-    extracted = hmac.digest(STREAM, SECRET, "sha256")
-    subkey = hmac.digest(extracted, b"switchcast 1 hmac-sha256\x01", "sha256")
-    assert hmac.digest(subkey, text.replace(line[0], b""), "sha256")[:16].hex() == line[1].decode()
+    assert traced_mac(SECRET, STREAM, sequence, text.replace(line[0], b"")).hex() == line[1].decode()
 
 
 def test_every_recorded_event_is_read_by_stock_as_before(plain_datagrams: list[tuple[int, bytes]]) -> None:

@@ -42,7 +42,7 @@ impl GroupKey {
 pub enum Purpose {
     ChaCha20Poly1305,
     Aes256Gcm,
-    /// The MAC of traced datagrams.
+    /// The MAC of traced datagrams, which is AES-256-GCM as well: the same nonces, so never the same key.
     Mac,
 }
 
@@ -51,7 +51,7 @@ impl Purpose {
         match self {
             Purpose::ChaCha20Poly1305 => b"switchcast 1 chacha20-poly1305",
             Purpose::Aes256Gcm => b"switchcast 1 aes-256-gcm",
-            Purpose::Mac => b"switchcast 1 hmac-sha256",
+            Purpose::Mac => b"switchcast 1 traced aes-256-gcm",
         }
     }
 }
