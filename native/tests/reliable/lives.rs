@@ -10,8 +10,10 @@ use crate::simnet::world::World;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use switchcast_native::frame;
 use switchcast_native::reliable::{MILLISECOND, Nanos, SECOND};
 use switchcast_native::sealed::header::{Header, KeyId, StreamId, is_frame};
+use switchcast_native::traced;
 
 /// Events a second.
 const RATE: u64 = 2_000;
@@ -221,21 +223,33 @@ fn keys_change_under_load_and_nothing_is_lost_full() {
     hold_and_lose("keys rotated, 3 senders, 10% lost", FULL, rotation, whole);
 }
 
-/// What was sealed under a nonce.
-type Sealed = HashMap<(KeyId, StreamId, [u8; 12]), u64>;
+/// What was sealed, or what has a MAC, under a nonce.
+type Sealed = HashMap<(KeyId, StreamId, Nonce), u64>;
 
-/// Read every frame on the wire: under one subkey no nonce may stand over two different contents.
+/// A frame's, or the sequence that is a traced datagram's: they are under different subkeys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Nonce {
+    Frame([u8; 12]),
+    Traced(u64),
+}
+
+/// Read every datagram on the wire: under one subkey no nonce may stand over two different contents.
 fn watch_nonces(world: &mut World) -> Rc<RefCell<Sealed>> {
     let sealed = Rc::<RefCell<Sealed>>::default();
     let seen = Rc::clone(&sealed);
     world.network.taps.push(Box::new(move |_, packet: &Packet| {
-        if !is_frame(&packet.bytes) {
-            return;
-        }
-        let (header, rest) = Header::read(&packet.bytes).expect("a session's own frame can be read");
-        let content = crate::simnet::books::digest(&[&header.associated()[..], rest].concat());
-        let before = seen.borrow_mut().insert((header.key, header.stream, header.nonce()), content);
-        assert!(before.is_none_or(|before| before == content), "a nonce stands over two contents: {header:?}");
+        let (key, stream, nonce, content) = if is_frame(&packet.bytes) {
+            let (header, rest) = Header::read(&packet.bytes).expect("a session's own frame can be read");
+            (header.key, header.stream, Nonce::Frame(header.nonce()), [&header.associated()[..], rest].concat())
+        } else {
+            let text = frame::text_of(&packet.bytes).expect("a session's own datagram can be read");
+            let stamp = traced::read(text).expect("its stamp too").expect("it has one");
+            let Some((key, _)) = stamp.proof else { return };
+            (key, stamp.stream, Nonce::Traced(stamp.sequence), text.to_vec())
+        };
+        let content = crate::simnet::books::digest(&content);
+        let before = seen.borrow_mut().insert((key, stream, nonce), content);
+        assert!(before.is_none_or(|before| before == content), "a nonce stands over two contents: {nonce:?}");
     }));
     sealed
 }
