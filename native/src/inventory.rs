@@ -187,7 +187,7 @@ impl Inventory {
         if self.events == 0 {
             return 0.0;
         }
-        (1.0 - self.coverage.events_with_news() as f64 / self.events as f64).max(0.0)
+        1.0 - self.coverage.events_with_news() as f64 / self.events as f64
     }
 
     fn count_headers(&mut self, event: &Event, kind: usize, found: &mut Vec<Specimen>) {
