@@ -1,88 +1,79 @@
-"""The rules that packets meet on this host: nftables, and iptables where that is what there is.
-
-Both are read into one form, chains of rules with what each compares, so that one walk can follow a datagram through
-them. What a rule compares that we do not know stays in it as such: nobody may say more of the rule than "may".
-"""
+"""The rules that packets meet on this host, as far as this program may read them: nftables and iptables."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Final
+
+from switchcast.system.iptables import parse_iptables
+from switchcast.system.nftables import parse_listing, parse_nft
+from switchcast.system.packet_rules import Chain, Firewall, Rule, Test, Verdict
 
 __all__ = ["Chain", "Firewall", "Rule", "Test", "Verdict", "read_firewall"]
 
-Subject = Literal[
-    "destination",  # addresses and networks
-    "source",
-    "protocol",  # of layer 4: "udp", "igmp", "icmpv6", ... or a number as text
-    "destination-port",
-    "source-port",
-    "udp-length",
-    "fragment",  # "first", "later", "none"
-    "packet-type",  # "multicast", "broadcast", "host"
-    "interface-in",
-    "interface-out",
-    "family",  # "ip", "ip6"
-    "state",  # conntrack's: "new", "established", "related", "invalid"
-    "unknown",
-]
-Verdict = Literal["accept", "drop", "reject", "jump", "goto", "return", "continue"]
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """One comparison: it holds when what the packet has is in ``values``, or is not when ``negated``.
-
-    Values are text: addresses, networks, ranges as ``1-9``, names with ``*`` at the end. For ``unknown`` the one value
-    is the comparison as the rule has it.
-    """
-
-    __test__ = False
-
-    subject: Subject
-    values: tuple[str, ...]
-    negated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule: when all its tests hold, the verdict. ``target`` is the chain of a jump; ``text`` reads as listed."""
-
-    tests: tuple[Test, ...]
-    verdict: Verdict
-    text: str
-    target: str | None = None
-    handle: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """A chain of rules. One with a ``hook`` is where packets come in; the others are jumped to."""
-
-    tool: Literal["nft", "iptables", "ip6tables"]
-    family: str
-    """``ip``, ``ip6``, ``inet``, ``bridge``, ``netdev``, ``arp``."""
-    table: str
-    name: str
-    rules: tuple[Rule, ...] = ()
-    hook: str | None = None
-    priority: int = 0
-    policy: Literal["accept", "drop"] = "accept"
-    devices: tuple[str, ...] = ()
-    """Of ``netdev`` chains: the interfaces that they stand at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Firewall:
-    """Every chain. ``unread`` says of each tool that could not be read why."""
-
-    chains: tuple[Chain, ...] = ()
-    unread: tuple[tuple[str, str], ...] = ()
+PATIENCE: Final = 10.0
+"""Seconds that one tool may take."""
+WHERE: Final = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
+"""Where the tools are; the path of a user who is not root is often without."""
+IPTABLES_TABLES: Final = {"filter", "nat", "mangle", "raw", "security"}
+"""Tables that iptables makes in nftables; the tool that made them tells them better."""
 
 
 def read_firewall() -> Firewall:
-    """By ``nft -j list ruleset``, ``iptables-save`` and ``ip6tables-save``; those that are there and permitted.
+    """By ``nft``, ``iptables-save`` and ``ip6tables-save``: those that are installed, and permitted.
 
-    Raises ``OSError`` when none of them could be read.
+    Raises ``OSError`` when none of them could be read. Takes some hundredths of a second; the tools only list.
     """
-    raise NotImplementedError
+    readers: dict[str, Callable[[str], tuple[Chain, ...]]] = {
+        "iptables": lambda tool: parse_iptables(_asked(f"{tool}-save"), "iptables"),
+        "ip6tables": lambda tool: parse_iptables(_asked(f"{tool}-save"), "ip6tables"),
+        "nft": lambda tool: parse_nft(
+            _asked(tool, "-j", "list", "ruleset"), parse_listing(_asked(tool, "-a", "list", "ruleset"))
+        ),
+    }
+    chains: list[Chain] = []
+    unread: list[tuple[str, str]] = []
+    for tool, reader in readers.items():
+        try:
+            chains.extend(chain for chain in reader(tool) if not _told_already(chain, chains))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            unread.append((tool, str(error)))
+    if not chains and unread:
+        raise OSError("; ".join(f"{tool}: {why}" for tool, why in unread))
+    if all(shutil.which(name, path=WHERE) is None for name in ("nft", "iptables-save")):
+        raise FileNotFoundError("neither nft nor iptables-save is installed")
+    return Firewall(tuple(chains), tuple(unread))
+
+
+def _told_already(chain: Chain, told: list[Chain]) -> bool:
+    """Whether this chain of nftables is one that iptables made, and told."""
+    return chain.table in IPTABLES_TABLES and any(
+        (chain.family, chain.table, chain.name) == (other.family, other.table, other.name) for other in told
+    )
+
+
+def _asked(tool: str, *words: str) -> str:
+    """What a tool prints. Raises ``OSError``, with what it said when it failed."""
+    path = shutil.which(tool, path=WHERE)
+    if path is None:
+        raise FileNotFoundError(f"{tool} is not installed")
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed list of words, no shell
+            [path, *words],
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={"PATH": WHERE, "LC_ALL": "C", "HOME": os.devnull},
+        )
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{tool} did not answer within {PATIENCE:g} s") from None
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise OSError(said[0] if said else f"{tool} failed with {done.returncode}")
+    return done.stdout.decode("utf-8", "replace")

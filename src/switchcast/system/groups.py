@@ -73,4 +73,4 @@ def _group_of(word: str) -> str | None:
 
 
 def _count(word: str) -> int | None:
-    return int(word) if word.isascii() and word.isdigit() else None
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 12 else None

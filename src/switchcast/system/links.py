@@ -1,14 +1,18 @@
 """Network interfaces with their addresses and what is set for each: what ``ip address`` and ``sysctl`` show.
 
-From netlink (rtnetlink(7)) by pyroute2, whose calls run an event loop of their own: in a program with one, call these
-from another thread. Read in the network namespace of the calling thread. All raise ``OSError``.
+From netlink (rtnetlink(7)) and ``/proc/sys``, in the network namespace of the calling thread, which has no event loop
+running (see ``netlink``). All raise ``OSError``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from switchcast.system.files import read_sysctl
+from switchcast.system.netlink import routing
 
 __all__ = ["Address", "Bridge", "Link", "Queue", "find_link", "read_links"]
 
@@ -16,6 +20,11 @@ IFF_UP: Final = 0x1
 IFF_LOOPBACK: Final = 0x8
 IFF_MULTICAST: Final = 0x1000
 IFF_LOWER_UP: Final = 0x10000
+IFA_F_OPTIMISTIC: Final = 0x04
+IFA_F_DADFAILED: Final = 0x08
+IFA_F_TENTATIVE: Final = 0x40
+TC_H_ROOT: Final = 0xFFFFFFFF
+TC_H_INGRESS: Final = 0xFFFFFFF1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +101,81 @@ def find_link(links: tuple[Link, ...], named: str) -> Link | None:
 
 def read_links(root: Path = Path("/")) -> tuple[Link, ...]:
     """Every interface, by its index."""
-    raise NotImplementedError
+    with routing() as netlink:
+        links = tuple(netlink.link("dump"))
+        addresses = tuple(netlink.addr("dump"))
+        queues = _queues(netlink)
+    return tuple(
+        sorted(
+            (_link(message, addresses, queues.get(message["index"]), root) for message in links),
+            key=lambda link: link.index,
+        )
+    )
+
+
+def _link(message: Any, addresses: Iterable[Any], queue: Queue | None, root: Path) -> Link:
+    """One interface from its netlink message, and from ``/proc/sys`` what is set for it."""
+    name, flags = str(message.get("ifname")), int(message["flags"])
+    return Link(
+        index=message["index"],
+        name=name,
+        mtu=message.get("mtu") or 0,
+        up=bool(flags & IFF_UP),
+        carrier=bool(flags & IFF_LOWER_UP),
+        multicast=bool(flags & IFF_MULTICAST),
+        loopback=bool(flags & IFF_LOOPBACK),
+        kind=message.get(("linkinfo", "kind")),
+        master=message.get("master"),
+        addresses=tuple(_address(each) for each in addresses if each["index"] == message["index"]),
+        rp_filter=_larger(root, "net/ipv4/conf/{}/rp_filter", name),
+        force_igmp_version=_all_first(root, "net/ipv4/conf/{}/force_igmp_version", name),
+        force_mld_version=_all_first(root, "net/ipv6/conf/{}/force_mld_version", name),
+        ipv6_disabled=_flag(read_sysctl(f"net/ipv6/conf/{name}/disable_ipv6", root)),
+        queue=queue,
+        bridge=_bridge(message.get(("linkinfo", "data"))) if message.get(("linkinfo", "kind")) == "bridge" else None,
+    )
+
+
+def _address(message: Any) -> Address:
+    flags = message.get("flags") or 0
+    return Address(
+        # Of a point-to-point link the first is the other end's.
+        address=str(message.get("local") or message.get("address")),
+        prefix=message["prefixlen"],
+        tentative=bool(flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)) and not flags & IFA_F_OPTIMISTIC,
+    )
+
+
+def _bridge(data: Any) -> Bridge | None:
+    if data is None:
+        return None
+    return Bridge(snooping=bool(data.get("br_mcast_snooping")), querier=bool(data.get("br_mcast_querier")))
+
+
+def _queues(netlink: Any) -> dict[int, Queue]:
+    """The queueing discipline at the root of each interface, by its index; with several queues, all of them summed."""
+    queues: dict[int, Queue] = {}
+    for message in netlink.tc("dump"):
+        stats = message.get("stats2")
+        counts = stats.get_attr("TCA_STATS_QUEUE") if stats is not None else None
+        if message["parent"] == TC_H_INGRESS or counts is None:
+            continue
+        had = queues.get(message["index"])
+        if message["parent"] == TC_H_ROOT or had is None:
+            queues[message["index"]] = Queue(str(message.get("kind")), counts["drops"], counts["qlen"])
+    return queues
+
+
+def _larger(root: Path, sysctl: str, name: str) -> int | None:
+    """As the kernel takes rp_filter (ip-sysctl): the larger of the interface's own and that of all."""
+    values = [read_sysctl(sysctl.format(each), root) for each in ("all", name)]
+    return max((value for value in values if value is not None), default=None)
+
+
+def _all_first(root: Path, sysctl: str, name: str) -> int | None:
+    """As the kernel takes a forced version: that of all where it is set, else the interface's own."""
+    return read_sysctl(sysctl.format("all"), root) or read_sysctl(sysctl.format(name), root)
+
+
+def _flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)

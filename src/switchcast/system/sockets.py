@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-from dataclasses import dataclass
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["UdpSocket", "read_udp_sockets"]
+from switchcast.system.files import net_file
+from switchcast.system.socket_details import SocketDetails, read_details
+
+__all__ = ["UdpSocket", "parse_udp", "read_udp_sockets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +54,66 @@ class UdpSocket:
 
 
 def read_udp_sockets(root: Path = Path("/"), *, port: int | None = None) -> tuple[UdpSocket, ...]:
-    """Every UDP socket, or those on one port. Raises ``OSError``."""
-    raise NotImplementedError
+    """Every UDP socket, or those on one port. Raises ``OSError``; a host without IPv6 has none of that.
+
+    What sock_diag tells is of this host, so it is asked only where ``root`` is the real one.
+    """
+    found = [*parse_udp(net_file("udp", root))]
+    with contextlib.suppress(FileNotFoundError):
+        found.extend(parse_udp(net_file("udp6", root)))
+    if port is not None:
+        found = [each for each in found if each.port == port]
+    details = read_details() if root == Path("/") else {}
+    return tuple(_with_details(each, details.get(each.inode)) for each in found)
+
+
+def parse_udp(text: str) -> Iterator[UdpSocket]:
+    """``/proc/net/udp`` or ``udp6``: a heading, then a line a socket. What is not so is passed over."""
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 13 or ":" not in words[1]:
+            continue
+        try:
+            host, port = words[1].split(":")
+            send_queue, receive_queue = words[4].split(":")
+            yield UdpSocket(
+                _address(host),
+                int(port, 16),
+                int(words[9]),
+                uid=int(words[7]),
+                receive_queue=int(receive_queue, 16),
+                send_queue=int(send_queue, 16),
+                drops=int(words[12]),
+            )
+        except ValueError:
+            continue
+
+
+def _address(word: str) -> str:
+    """An address in hex, each 32 bits of it as an integer of this host."""
+    raw = bytes.fromhex(word)
+    if len(raw) not in (4, 16):
+        raise ValueError(word)
+    if sys.byteorder == "little":
+        raw = b"".join(raw[start : start + 4][::-1] for start in range(0, len(raw), 4))
+    return str(ipaddress.ip_address(raw))
+
+
+def _with_details(seen: UdpSocket, details: SocketDetails | None) -> UdpSocket:
+    if details is None:
+        return seen
+    return replace(
+        seen,
+        interface=_name_of(details.interface),
+        receive_buffer=details.receive_buffer,
+        send_buffer=details.send_buffer,
+        multicast_all=details.multicast_all,
+        multicast_loop=details.multicast_loop,
+    )
+
+
+def _name_of(index: int) -> str | None:
+    try:
+        return socket.if_indextoname(index) if index else None
+    except OSError:  # gone since
+        return None
