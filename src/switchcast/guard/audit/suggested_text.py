@@ -63,29 +63,29 @@ class Draft:
 def policy_text(draft: Draft) -> str:
     """The table ``[policies.NAME]``, ending in a line break."""
     table = f"policies.{_key(draft.name)}"
-    lines = [*_head(draft.features, draft.result, draft.warnings), f"[{table}]"]
+    lines = [*_head(draft), f"[{table}]"]
     for allowance in draft.allowances:
         lines += ["", *_allowance(f"{table}.when", allowance, draft.result, draft.left)]
     lines += _withheld(draft.allowances, draft.result, draft.left)
     return "\n".join(lines) + "\n"
 
 
-def _head(features: Sequence[Feature], result: AuditResult | None, warnings: Sequence[str]) -> Iterator[str]:
+def _head(draft: Draft) -> Iterator[str]:
+    features, result = draft.features, draft.result
+    yield from _comment(f'The tightest policy for what is named here. A route takes it by policy = "{draft.name}".')
     widest = max(len(feature.name) for feature in features)
-    yield "# What leaves under this policy, and for what:"
     for feature in features:
         yield from _comment(f"{feature.name:{widest}}  {feature.what}", "#   ", "#   " + " " * (widest + 2))
-    yield "#"
     yield from _comment(
         "Nothing else does: no other kind of event, no other header, no body. Besides these headers every event tells "
         "its name, host, time and number, without which it is none."
     )
-    if result is not None:
+    if result is not None and result.events:
         yield from _comment(
             f"Beside a header stands what it gives away, as seen in {_count(result.events, 'event')} of "
             f"{_count(len(result.kinds), 'kind')}."
         )
-    for warning in warnings:
+    for warning in draft.warnings:
         yield "#"
         yield from _comment(f"Mind: {_shown(warning, WIDTH * 4)}.")
     yield ""
