@@ -1,0 +1,96 @@
+"""Says what a value gives away: by its header's name, by itself, with evidence that may be shown.
+
+The name is asked first and is believed: ``1000`` is an extension under ``Caller-ANI`` and nothing under
+``Session-Count``. Then the value is looked through for what gives itself away anywhere, an address in a custom header
+or a key in a media description. The two answer as one, with at most one match for each class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from switchcast.guard.audit.by_name import Meaning, meaning_of
+from switchcast.guard.audit.by_value import MOST_LOOKED_AT, Clue, Numbers, clues_in, says_nothing, without_credentials
+from switchcast.guard.audit.leaks import By, Leak, Match
+from switchcast.guard.audit.masking import masked, revealed
+from switchcast.guard.audit.readings import MISTAKEN, read
+
+__all__ = ["Classifier"]
+
+_ARRAY: Final = "ARRAY::"
+_MOST_ELEMENTS: Final = 16
+_MESSAGES: Final = re.compile(
+    r"(?:RECV_|SEND_)?MESSAGE|TEXT|DETECTED_SPEECH|CUSTOM (?:sofia::error|.*(?:sms|chat|message|transcri).*)",
+    re.IGNORECASE,
+)
+"""Kinds of events whose bodies are what somebody wrote or said."""
+
+
+class Classifier:
+    """Classes values. It remembers names, numbers and addresses it has seen, some thousand of each, and nothing else.
+
+    ``region`` (two letters of ISO 3166) also finds telephone numbers written as in that country; without it only those
+    with ``+`` and a country code, and those whose header's name says so. ``reveal`` leaves evidence unmasked. Raises
+    ``MissingExtra`` where ``phonenumbers`` is not installed, ``UsageError`` for a region that is none.
+    """
+
+    def __init__(self, region: str | None = None, *, reveal: bool = False) -> None:
+        self._numbers = Numbers(region)
+        self._show: Callable[[Leak, str], str] = _unmasked if reveal else masked
+
+    def of(self, kind: str, header: str, value: str) -> tuple[Match, ...]:
+        """What ``value``, decoded, of this header gives away in an event of this kind (``CUSTOM sofia::register``).
+
+        Worst first, each class once; empty for a value that gives nothing away.
+        """
+        if not value:
+            return ()
+        meaning = meaning_of(kind, header)
+        value = value[:MOST_LOOKED_AT]
+        found: dict[Leak, Match] = {}
+        for element in _elements(value):
+            # A credential inside is cut out first, or the evidence of something else could hold a piece of it.
+            told = element if meaning is Meaning.CREDENTIAL else without_credentials(element)[0]
+            self._take(found, "name", read(kind, meaning, told))
+            if meaning is Meaning.COMMAND and told is not element:
+                self._take(found, "name", _only_credentials(read(kind, meaning, element)))
+        if meaning is not Meaning.CREDENTIAL and not says_nothing(value):
+            mistaken = MISTAKEN.get(meaning, frozenset[Leak]())
+            clues = clues_in(value, self._numbers, unmeasured=meaning is not Meaning.MEASURE)
+            self._take(found, "value", (clue for clue in clues if clue[0] not in mistaken))
+        return _worst_first(found)
+
+    def of_body(self, kind: str, body: bytes) -> tuple[Match, ...]:
+        """What the body of an event of this kind gives away. Of a body beyond 8,192 characters only these are read."""
+        text = body[: 4 * MOST_LOOKED_AT].decode("utf-8", "replace")[:MOST_LOOKED_AT]
+        found: dict[Leak, Match] = {}
+        if text.strip() and _MESSAGES.fullmatch(kind):
+            self._take(found, "body", [(Leak.CONTENT, text)])
+        self._take(found, "body", clues_in(text, self._numbers))
+        return _worst_first(found)
+
+    def _take(self, found: dict[Leak, Match], by: By, clues: Iterable[Clue]) -> None:
+        for leak, text in clues:
+            if leak not in found:
+                found[leak] = Match(leak, by, self._show(leak, text))
+
+
+def _worst_first(found: dict[Leak, Match]) -> tuple[Match, ...]:
+    return tuple(found[leak] for leak in Leak if leak in found) if found else ()
+
+
+def _only_credentials(clues: Iterable[Clue]) -> Iterable[Clue]:
+    return (clue for clue in clues if clue[0] is Leak.CREDENTIALS)
+
+
+def _elements(value: str) -> list[str]:
+    """The elements of an array, or the value itself."""
+    if not value.startswith(_ARRAY):
+        return [value]
+    return value.removeprefix(_ARRAY).split("|:", _MOST_ELEMENTS)[:_MOST_ELEMENTS]
+
+
+def _unmasked(_: Leak, text: str) -> str:
+    return revealed(text)
