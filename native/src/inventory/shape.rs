@@ -120,7 +120,7 @@ fn token_of(rest: &[u8]) -> (u8, usize) {
     let token = match digits {
         0 => b'a',
         _ if digits < word => b'x',
-        ..7 => b'9',
+        1..7 => b'9',
         7..16 => b'N',
         16.. => b'M',
     };
