@@ -19,7 +19,7 @@ import typer
 
 from switchcast._native import __version__
 from switchcast.app import logs
-from switchcast.app.cli import config, demo, key, peers, pipe, rules, run, send, simulate, stats, status, tail
+from switchcast.app.cli import audit, config, demo, key, peers, pipe, rules, run, send, simulate, stats, status, tail
 from switchcast.app.cli.render import printable
 from switchcast.app.cli.running import first_of
 from switchcast.errors import SwitchcastError
@@ -46,6 +46,7 @@ for command in (
     peers.peers,
     simulate.simulate,
     stats.stats,
+    audit.audit,
     demo.demo,
 ):
     app.command()(command)
