@@ -53,7 +53,7 @@ def listening_of(
     groups = {str(group) for group in reach.groups}
     joined = tuple(dict.fromkeys(f"{row.interface} ({row.group})" for row in memberships if row.group in groups))
     listeners = tuple(dict.fromkeys(_listeners(reach, sockets, owners)))
-    return Listening(listeners, joined, (*unknown, _OTHERS) if groups else unknown)
+    return Listening(sockets=listeners, joined=joined, unknown=(*unknown, _OTHERS) if groups else unknown)
 
 
 def _listeners(reach: Reach, sockets: Sequence[UdpSocket], owners: Owners) -> Iterator[Listener]:

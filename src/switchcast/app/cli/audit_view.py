@@ -64,7 +64,7 @@ def render(report: AuditReport) -> Group:
 
 def _parts(report: AuditReport) -> Iterator[RenderableType]:
     yield Text(printable(f"audit of {report.source}"), style="bold", overflow="fold")
-    yield Text(f"{seen(report)} {worst(report)}", style="bold red" if _is_bad(report) else "")
+    yield Text(printable(f"{seen(report)} {worst(report)}"), style="bold red" if _is_bad(report) else "")
     for sentence in _asides(report):
         yield Text(sentence, style="yellow")
     if report.findings:

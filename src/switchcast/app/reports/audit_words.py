@@ -239,11 +239,12 @@ def _shown(listener: Listener) -> str:
 
 
 def _in_places(row: LeakRow) -> str:
+    if len(row.places) == 1:
+        where = "bodies" if row.places[0].header is None else row.places[0].header
+        return f"in {where} of {row.places[0].kinds[0] if row.kinds == 1 else of_kinds(row.kinds)}"
     headers = [place.header for place in row.places if place.header is not None]
     bodies = len(headers) < len(row.places)
     where = how_many(len(headers), "header")
-    if not headers:
-        return f"in the bodies of {of_kinds(row.kinds)}"
     also = " and in bodies" if bodies else ""
     return f"in {where}{also} of {of_kinds(row.kinds)}"
 
