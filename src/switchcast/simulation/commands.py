@@ -24,6 +24,10 @@ __all__ = ["COMMANDS", "VERSION", "call_rows", "channel_rows", "registration_row
 VERSION = "1.11.2-release+git~20260809T162310Z~3f13ad1b1d~64bit"
 _RULER = "=" * 97
 
+_MODULES: Final = frozenset(
+    {"mod_commands", "mod_conference", "mod_dptools", "mod_event_socket", "mod_loopback", "mod_sofia", "mod_voicemail"}
+)
+
 Row = dict[str, str]
 
 _CHANNEL: Final[Mapping[str, str]] = {
@@ -206,6 +210,11 @@ def _global_getvar(switch: Switch, argument: str) -> str:
     return known.get(argument, "") if argument else "".join(f"{name}={value}\n" for name, value in known.items())
 
 
+def _module_exists(_: Switch, argument: str) -> str:
+    """The modules whose events and commands a simulated switch has; of the group it knows nothing."""
+    return "true" if argument in _MODULES else "false"
+
+
 def _strftime(switch: Switch, argument: str) -> str:
     now = (switch.stage.epoch + switch.stage.now) // SECOND
     stamp = re.match(r"(\d+)\|", argument)
@@ -338,6 +347,7 @@ COMMANDS: Final[Mapping[str, Callable[[Switch, str], str]]] = {
     "echo": lambda _, argument: argument,
     "global_getvar": _global_getvar,
     "hostname": lambda switch, _: switch.hostname,
+    "module_exists": _module_exists,
     "originate": _originate,
     "reloadxml": _reloadxml,
     "show": _show,

@@ -56,7 +56,7 @@ async def _answer(endpoint: EslEndpoint, command: str) -> str:
 
 
 def answers_of(url: str, loaded: str, peers: str, *, default_password: bool = False) -> ModuleAnswers:
-    """The answers' meaning. ``module_exists`` says ``true`` or ``false``; ``docs/wire-format.md`` tells of the other."""
+    """What the answers mean. ``module_exists`` says ``true`` or ``false``; ``docs/wire-format.md`` has the other."""
     state = _STATE.search(peers)
     destinations = (line.strip() for line in _DESTINATION.findall(peers))
     return ModuleAnswers(

@@ -75,8 +75,9 @@ def _psk(switch: SwitchFacts) -> Iterator[Finding]:
         "look whether it got the cipher.",
         mends=(
             Mend(
-                "in openssl.cnf: providers = provider_sect under [openssl_init]; [provider_sect] default = default_sect, "
-                "legacy = legacy_sect; activate = 1 under [default_sect] and [legacy_sect]; then restart FreeSWITCH",
+                "in openssl.cnf: providers = provider_sect under [openssl_init]; [provider_sect] default = "
+                "default_sect, legacy = legacy_sect; activate = 1 under [default_sect] and "
+                "[legacy_sect]; then restart FreeSWITCH",
                 "Loads the old ciphers for every program that reads this file; OPENSSL_CONF in FreeSWITCH's unit "
                 "names another file for it alone.",
             ),
