@@ -29,6 +29,7 @@ NAMES = (
     "parse",
     "publish",
     "policy",
+    "audit",
     "rules",
     "storm",
     "latency",
