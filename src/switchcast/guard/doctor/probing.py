@@ -11,6 +11,7 @@ from typing import Final
 
 from switchcast.guard.doctor.facts import PROBE_SIZES, Facts, Heard, Neighbour, ProbeResult, Unchecked
 from switchcast.guard.finding import Finding, Mend, Severity
+from switchcast.system.routes import Unroutable
 
 __all__ = ["check", "unchecked"]
 
@@ -34,16 +35,16 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield from _elsewhere(facts, neighbour)
     for sender, hearer, group in _pairs(probe):
         rows = {row.size: row for row in probe.rows if (row.sender, row.hearer, row.group) == (sender, hearer, group)}
-        neighbour = _neighbour_of(probe, hearer if sender == probe.here else sender, group)
-        if rows[_SMALLEST].sent < _LEAST_SENT or neighbour is None:
+        other = _neighbour_of(probe, hearer if sender == probe.here else sender, group)
+        if rows[_SMALLEST].sent < _LEAST_SENT or other is None:
             continue
         if not any(row.heard for row in rows.values()):
             if not (sender == probe.here and probe.send_errors):
-                yield _silent(facts, probe, neighbour, rows[_SMALLEST])
-        elif too_large := _too_large(facts, probe, neighbour, rows):
+                yield _silent(facts, probe, other, rows[_SMALLEST])
+        elif too_large := _too_large(facts, probe, other, rows):
             yield too_large
         else:
-            yield from _lossy(facts, probe, neighbour, rows[_SMALLEST])
+            yield from _lossy(facts, probe, other, rows[_SMALLEST])
 
 
 def unchecked(facts: Facts) -> Iterator[Unchecked]:
@@ -66,64 +67,58 @@ def _neighbour_of(probe: ProbeResult, name: str, group: str) -> Neighbour | None
 
 
 def _unsent(facts: Facts, probe: ProbeResult) -> Iterator[Finding]:
-    """The kernel refused to send."""
-    if not probe.send_errors:
+    """The kernel refused to send, and not because it knows no way, which ``routing`` tells."""
+    unroutable = any(isinstance(route, Unroutable) for route in (facts.routes or {}).values())
+    if not probe.send_errors or (unroutable and facts.target.interface is None):
         return
-    said = dict.fromkeys(probe.send_errors.values())
+    refused = any("not permitted" in said for said in probe.send_errors.values())
     all_sizes = len(probe.send_errors) == len(PROBE_SIZES)
-    refused = any("not permitted" in word for word in said)
-    sizes = "nothing" if all_sizes else f"datagrams of {', '.join(map(str, probe.send_errors))} bytes not"
+    interface = facts.link.name if facts.link is not None else facts.target.interface or "INTERFACE"
     yield Finding(
         code="send-refused",
         severity=Severity.CRITICAL if all_sizes else Severity.WARNING,
         title=f"This host's kernel refuses to send to {facts.target.url}.",
-        evidence=tuple(f"sending {size} bytes: {word}" for size, word in probe.send_errors.items()),
+        evidence=tuple(f"sending {size} bytes: {said}" for size, said in probe.send_errors.items()),
         cause=(
             "A firewall rule of this host's own drops what it sends."
             if refused
-            else f"The kernel finds no way to the address, or the interface cannot send: {sizes} can leave this host."
+            else "The interface cannot send, or has no address to send from, or the kernel knows no way."
         ),
         mends=(
             Mend("nft list ruleset", "shows the rule in an output chain; let the port's datagrams pass it")
             if refused
             else Mend(
-                "ip route add 224.0.0.0/4 dev INTERFACE"
-                if facts.target.groups and facts.target.versions[0] == 4
-                else "ip route get ADDRESS",
-                "groups are routed to that interface; naming it in the URL (interface=INTERFACE) does so for the "
-                "endpoint alone"
-                if facts.target.groups
-                else "shows the way that the kernel would take, or that there is none",
+                f"ip address show dev {interface}", "shows whether it is up and has an address of this IP version"
             ),
         ),
     )
 
 
 def _own(facts: Facts, probe: ProbeResult) -> Iterator[Finding]:
-    """This host does not hear itself though it should."""
-    for row in probe.rows:
-        if row.looped and row.size == _SMALLEST and row.sent >= _LEAST_SENT and not row.heard:
-            if not any(other.heard for other in probe.rows if other.looped and other.group == row.group):
-                if probe.send_errors:
-                    continue
-                yield Finding(
-                    code="own-not-heard",
-                    severity=Severity.CRITICAL,
-                    title=f"This host does not hear what it sends itself to {row.group}.",
-                    evidence=(f"{row.sent} datagrams of each size sent, none heard, though loopback is on",),
-                    cause=(
-                        "What is sent to a group is given back to this host's own members on the sending interface. "
-                        "None of it came: the group is joined on another interface, or a firewall rule of this host "
-                        "drops it. What other hosts send is likely to be lost the same way."
-                    ),
-                    mends=(
-                        Mend("nft list ruleset", "shows the rules; let datagrams to the group's port come in"),
-                        Mend(
-                            f"interface={facts.link.name if facts.link else 'NAME'}",
-                            "in the URL: joins and sends on one and the same interface",
-                        ),
-                    ),
-                )
+    """What this host sends does not come back to it though it should."""
+    for group in dict.fromkeys(row.group for row in probe.rows if row.looped):
+        rows = [row for row in probe.rows if row.looped and row.group == group]
+        sent = max(row.sent for row in rows)
+        if sent < _LEAST_SENT or probe.send_errors or any(row.heard for row in rows):
+            continue
+        yield Finding(
+            code="own-not-heard",
+            severity=Severity.CRITICAL,
+            title=f"This host does not hear what it sends itself to {group}.",
+            evidence=(f"{sent} datagrams of each size sent, none heard, though loopback is on",),
+            cause=(
+                "What is sent to a group is given back to this host's own members on the sending interface. None of it "
+                "came: the group is joined on another interface, or a firewall rule of this host drops it. What other "
+                "hosts send is likely to be lost the same way."
+            ),
+            mends=(
+                Mend("nft list ruleset", "shows the rules; let datagrams to the group's port come in"),
+                Mend(
+                    f"interface={facts.link.name if facts.link else 'NAME'}",
+                    "in the URL: joins and sends on one and the same interface",
+                ),
+            ),
+        )
 
 
 def _elsewhere(facts: Facts, neighbour: Neighbour) -> Iterator[Finding]:

@@ -58,8 +58,7 @@ def _absent(facts: Facts, queries: Queries) -> Finding:
         severity=Severity.WARNING,
         title=f"Nobody asks the hosts of this network for their groups: no {protocol} query was heard.",
         evidence=(
-            f"no {protocol} query on {interface} in {queries.seconds:.0f} s; a querier asks every "
-            f"{queries.interval:g} s",
+            f"no {protocol} query on {interface} in {queries.seconds:.0f} s; one is due every {queries.interval:g} s",
         ),
         cause=(
             f"A switch with {protocol} snooping learns from the answers which ports want the group. Without a querier "
