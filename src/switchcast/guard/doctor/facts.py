@@ -166,6 +166,12 @@ class ProbeResult:
     """By size: what the kernel said when it refused to send."""
     neighbours: tuple[Neighbour, ...] = ()
     """The other hosts that run the doctor, once for each group."""
+    join_errors: Mapping[str, str] = field(default_factory=dict)
+    """By group: what the kernel said when it refused to join it, or to listen to it."""
+    refused: tuple[str, ...] = ()
+    """Unicast addresses whose host answered that nobody listens on the port."""
+    crowded: int = 0
+    """Datagrams that were not looked at, since too many strangers spoke."""
 
     @property
     def others(self) -> tuple[str, ...]:
