@@ -19,7 +19,22 @@ import typer
 
 from switchcast._native import __version__
 from switchcast.app import logs
-from switchcast.app.cli import audit, config, demo, key, peers, pipe, rules, run, send, simulate, stats, status, tail
+from switchcast.app.cli import (
+    audit,
+    config,
+    demo,
+    doctor,
+    key,
+    peers,
+    pipe,
+    rules,
+    run,
+    send,
+    simulate,
+    stats,
+    status,
+    tail,
+)
 from switchcast.app.cli.render import printable
 from switchcast.app.cli.running import first_of
 from switchcast.errors import SwitchcastError
@@ -47,6 +62,7 @@ for command in (
     simulate.simulate,
     stats.stats,
     audit.audit,
+    doctor.doctor,
     demo.demo,
 ):
     app.command()(command)

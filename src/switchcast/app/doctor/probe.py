@@ -17,7 +17,7 @@ from typing import Final, Self
 from switchcast.app.doctor.conversation import HERE, MOST_EVERY, Arrival, Conversation, Node
 from switchcast.app.doctor.datagrams import NODE_BYTES, Report
 from switchcast.app.doctor.sockets import link_ears, link_mouth, open_ear, open_mouth, received
-from switchcast.guard.doctor.facts import PROBE_SIZES, Neighbour, ProbeResult, Target, version_of
+from switchcast.guard.doctor.facts import PROBE_SIZES, Heard, Neighbour, ProbeResult, Target, version_of
 from switchcast.system.links import Link
 
 __all__ = ["LEAST_ROUNDS", "Probe"]
@@ -85,14 +85,14 @@ class Probe:
                 self._open_ear(way.address, [way])
         self._open_link()
         self._open_unicast()
-        for place, (ear, _, _) in enumerate(self._ears):
-            loop.add_reader(ear, self._hear, place)
+        for place, heard in enumerate(self._ears):
+            loop.add_reader(heard[0], self._hear, place)
         return self
 
     def __exit__(self, *_: object) -> None:
         loop = asyncio.get_running_loop()
-        for ear, _, _ in self._ears:
-            loop.remove_reader(ear)
+        for heard in self._ears:
+            loop.remove_reader(heard[0])
         for each in self._sockets():
             each.close()
 
@@ -114,7 +114,9 @@ class Probe:
 
     def result(self) -> ProbeResult:
         """What was sent and heard."""
-        rows, hops, neighbours = [], dict[str, int](), []
+        rows: list[Heard] = []
+        hops: dict[str, int] = {}
+        neighbours: list[Neighbour] = []
         for way in self._ways:
             rows += way.talk.rows(looped=self._hears_itself(way.address))
             for node in way.talk.nodes.values():
@@ -143,7 +145,10 @@ class Probe:
         try:
             self._ears.append((open_ear(self._target, address, self._index), ways, False))
         except OSError as error:
-            self._join_errors[address] = _said(error)
+            if error.errno == errno.EADDRINUSE:
+                self.port_refused = _said(error)
+            else:
+                self._join_errors[address] = _said(error)
 
     def _open_link(self) -> None:
         """What other doctors tell all hosts of a link, and what this one does. A help, which may be refused."""
@@ -159,7 +164,9 @@ class Probe:
                 continue
 
     def _open_unicast(self) -> None:
-        """An ear for what comes to this host's own port, where nobody else has it."""
+        """An ear for what comes to this host's own port, where nobody else has it; beside groups, as ever, none."""
+        if self._target.groups:
+            return
         for version, anywhere in zip((4, 6), _ANY, strict=True):
             ways = [way for way in self._ways if way.address in self._target.hosts]
             ways = [way for way in ways if version_of(way.address) == version]
@@ -174,7 +181,7 @@ class Probe:
 
     def _sockets(self) -> list[socket.socket]:
         mouths = [each for way in self._ways for each in (way.mouth, way.link) if each is not None]
-        return [*mouths, *(ear for ear, _, _ in self._ears)]
+        return [*mouths, *(heard[0] for heard in self._ears)]
 
     def _hears_itself(self, address: str) -> bool:
         """Whether what is sent to ``address`` should come back."""
@@ -183,7 +190,10 @@ class Probe:
             return self.port_refused is None and (address in self._own or address in _ANY)
         named = any(version_of(source) == version_of(address) for source in target.sources)
         return (
-            target.loopback and address not in self._join_errors and not (named and not self._own & {*target.sources})
+            target.loopback
+            and not self.port_refused
+            and address not in self._join_errors
+            and not (named and not self._own & {*target.sources})
         )
 
     def _send(self, way: _Way, now: float) -> None:

@@ -246,13 +246,13 @@ class Facts:
 
     @property
     def link(self) -> Link | None:
-        """The interface that the target names, or else the one by which the first group is routed."""
+        """The interface that the target names, or else the one by which its first address is routed."""
         if self.links is None:
             return None
         if self.target.interface is not None:
             return find_link(self.links, self.target.interface)
-        for group in self.target.groups:
-            way = (self.routes or {}).get(group)
+        for address in (*self.target.groups, *self.target.hosts):
+            way = (self.routes or {}).get(address)
             if isinstance(way, Route):
                 return find_link(self.links, way.interface)
         return None

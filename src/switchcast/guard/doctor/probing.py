@@ -6,6 +6,8 @@ some, those that are larger than the other's MTU, and those that come by another
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -29,7 +31,9 @@ def check(facts: Facts) -> Iterator[Finding]:
     probe = facts.probe
     if probe is None:
         return
+    yield from _unjoined(facts, probe)
     yield from _unsent(facts, probe)
+    yield from _nobody(facts, probe)
     yield from _own(facts, probe)
     for neighbour in probe.neighbours:
         yield from _elsewhere(facts, neighbour)
@@ -92,6 +96,57 @@ def _unsent(facts: Facts, probe: ProbeResult) -> Iterator[Finding]:
             ),
         ),
     )
+
+
+def _unjoined(facts: Facts, probe: ProbeResult) -> Iterator[Finding]:
+    """The kernel refused to join a group, and not because it knows no way, which ``routing`` tells."""
+    for group, said in probe.join_errors.items():
+        if said == os.strerror(errno.ENODEV) and facts.target.interface is None:
+            continue
+        limit = said == os.strerror(errno.ENOBUFS)
+        source = bool(facts.target.sources)
+        sysctl = f"net.ipv4.igmp_max_{'msf' if source else 'memberships'}"
+        yield Finding(
+            code="join-refused",
+            severity=Severity.CRITICAL,
+            title=f"This host's kernel refuses to join {group}.",
+            evidence=(f"joining {group}: {said}", *_limit_shown(facts, sysctl, limit)),
+            cause=(
+                f"A socket may join no more {'senders of a group' if source else 'groups'} than {sysctl} says."
+                if limit
+                else "Without a membership no network card and no switch passes the group's datagrams to this host."
+            ),
+            mends=(
+                Mend(f"sysctl -w {sysctl}={10 if source else 20}", "the kernel's default; raise it further for more")
+                if limit
+                else Mend(
+                    f"ip -details link show dev {facts.link.name if facts.link else facts.target.interface}",
+                    "shows whether it is up, has MULTICAST among its flags, and an address of this IP version",
+                ),
+            ),
+        )
+
+
+def _limit_shown(facts: Facts, sysctl: str, wanted: bool) -> Iterator[str]:
+    if wanted and facts.limits is not None:
+        yield f"{sysctl} is {getattr(facts.limits, sysctl.rpartition('.')[2])}"
+
+
+def _nobody(facts: Facts, probe: ProbeResult) -> Iterator[Finding]:
+    """A unicast address whose host says that the port is nobody's."""
+    for address in probe.refused:
+        yield Finding(
+            code="nobody-listens",
+            severity=Severity.CRITICAL,
+            title=f"Nobody listens on port {facts.target.port} of {address}.",
+            evidence=(f"{address} answered that the port is unreachable",),
+            cause="Datagrams reach that host, and it has no program that takes them.",
+            mends=(
+                Mend(
+                    f"ss -ulnp sport = :{facts.target.port}", f"on {address}: shows who listens; start the node there"
+                ),
+            ),
+        )
 
 
 def _own(facts: Facts, probe: ProbeResult) -> Iterator[Finding]:
