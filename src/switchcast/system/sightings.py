@@ -6,6 +6,7 @@ the capability CAP_NET_RAW; a filter in the kernel lets only the group's packets
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ipaddress
 import socket
@@ -46,7 +47,7 @@ class SightingListener:
         self._version = address.version
         ethertype = _ETHERTYPES[self._version]
         try:
-            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ethertype))
         except PermissionError:
             raise EndpointDenied("a packet socket needs the capability CAP_NET_RAW; run it as root") from None
         program = _filter(address.packed, 16 if self._version == 4 else 24)
@@ -56,11 +57,11 @@ class SightingListener:
             self._socket.setsockopt(
                 socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", length, ctypes.addressof(steps))
             )
-            self._socket.bind(("", ethertype))  # only now packets come, and none past the filter
         except OSError:
             self._socket.close()
             raise
         self._socket.setblocking(False)
+        self._drain()
 
     def fileno(self) -> int:
         """The descriptor, readable when there is something to read."""
@@ -78,6 +79,12 @@ class SightingListener:
             if kind != _SENT_BY_US and interface != "lo" and len(source) in (4, 16):
                 seen.append(Sighting(str(ipaddress.ip_address(source)), interface))
         return seen
+
+    def _drain(self) -> None:
+        """What came before the filter was there is anybody's."""
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(_MOST_AT_ONCE):
+                self._socket.recv(_HEADS)
 
     def close(self) -> None:
         """Let go of the socket."""

@@ -22,25 +22,48 @@ _AS_ROOT: Final = "run it as root: sudo switchcast doctor"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: ``healthy`` is what is said where it finds nothing; ``needs`` are facts without which it is blind."""
+    """One check. ``healthy`` says what is well where it found nothing, or nothing where it could not look."""
 
-    name: str
-    healthy: str
+    healthy: Callable[[Facts], str | None]
     find: Callable[[Facts], Iterator[Finding]]
-    needs: tuple[str, ...] = ()
     unchecked: Callable[[Facts], Iterator[Unchecked]] | None = None
 
 
+def _known(sentence: str, *members: str) -> Callable[[Facts], str | None]:
+    """``sentence`` where all these facts are known."""
+    return lambda facts: sentence if all(getattr(facts, member) is not None for member in members) else None
+
+
+def _healthy_probe(facts: Facts) -> str | None:
+    if facts.probe is None or not facts.probe.rows:
+        return None
+    if others := len(facts.probe.neighbours):
+        return f"datagrams of every size get through to and from {others} other host{'s' if others > 1 else ''}"
+    return "this host's own datagrams of every size came back to it"
+
+
+def _healthy_querier(facts: Facts) -> str | None:
+    asking = [query for queries in facts.queries or () for query in queries.heard]
+    if not asking:
+        return None
+    return f"{asking[0].source} asks for memberships in {asking[0].protocol}v{asking[0].version}"
+
+
+def _healthy_switch(facts: Facts) -> str | None:
+    found = facts.switch is not None and facts.switch.found
+    return "FreeSWITCH's own settings agree with the endpoint" if found else None
+
+
 CHECKS: Final[tuple[Check, ...]] = (
-    Check("probe", "what the probe sent was heard", probing.check, ("probe",), probing.unchecked),
-    Check("querier", "a querier keeps the memberships alive", querier.check, ("queries",), querier.unchecked),
-    Check("port", "nobody on the port is in another's way", ports.check, ("sockets",), ports.unchecked),
-    Check("platform", "the network and the clock of this host are fit for it", platform.check, (), platform.unchecked),
-    Check("switch", "FreeSWITCH's own settings agree with the endpoint", switch.check, (), switch.unchecked),
+    Check(_healthy_probe, probing.check, probing.unchecked),
+    Check(_healthy_querier, querier.check, querier.unchecked),
+    Check(_known("nobody on the port is in another's way", "sockets"), ports.check, ports.unchecked),
+    Check(_known("the host's network and its clock are fit for it", "platform"), platform.check, platform.unchecked),
+    Check(_healthy_switch, switch.check, switch.unchecked),
 )
 _SWITCH_CHECKS: Final[tuple[Check, ...]] = (
-    Check("event socket", "the event socket answers and lets us in", event_socket.check, ("switch",)),
-    Check("switch", "FreeSWITCH's own settings are sound", switch.check, ("switch",), switch.unchecked),
+    Check(_known("the event socket answers and lets us in", "switch"), event_socket.check),
+    Check(_healthy_switch, switch.check, switch.unchecked),
 )
 _NAMES: Final = {
     "links": "the network interfaces",
@@ -105,11 +128,10 @@ def diagnose(facts: Facts, checks: Sequence[Check] = CHECKS) -> Diagnosis:
     for check in checks:
         found = list(check.find(facts))
         findings += found
-        left = list(check.unchecked(facts)) if check.unchecked is not None else []
-        unchecked += left
-        seen = all(getattr(facts, need) is not None for need in check.needs)
-        if seen and not found and not (left and check.name == "querier"):
-            healthy.append(check.healthy)
+        if check.unchecked is not None:
+            unchecked += check.unchecked(facts)
+        if not found and (well := check.healthy(facts)) is not None:
+            healthy.append(well)
     return Diagnosis(
         url=facts.target.url,
         seconds=facts.waited or 0.0,

@@ -86,10 +86,8 @@ async def gather(url: EndpointUrl, *, wait: float, query_interval: float) -> Fac
 
 async def _target_of(url: EndpointUrl) -> Target:
     """What is to be examined. Raises ``UrlError`` for what the endpoint itself would refuse."""
-    try:
+    with contextlib.suppress(EndpointDenied):  # a file of secrets that this user may not read; nothing here needs it
         make_endpoint(url)
-    except EndpointDenied:  # a file of secrets that this user may not read; nothing here needs it
-        pass
     target = Target.of(url, await addresses_of(url))
     if url.scheme == "multicast" and not target.groups:
         raise UrlError(f"{url}: names no multicast group (224.0.0.0/4 or ff00::/8); for unicast addresses write udp://")

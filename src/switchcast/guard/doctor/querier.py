@@ -45,7 +45,7 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
             yield Unchecked(
                 f"whether the network has an {protocol} querier",
                 f"none was heard in {queries.seconds:.0f} s, and one may ask only every {queries.interval:g} s",
-                f"switchcast doctor --wait {needed:g}s",
+                f"switchcast doctor '{facts.target.url}' --wait {needed:g}s",
             )
 
 
