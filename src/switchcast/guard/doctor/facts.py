@@ -218,6 +218,8 @@ class Facts:
 
     target: Target
     links: tuple[Link, ...] | None = None
+    links_before: tuple[Link, ...] | None = None
+    """The interfaces at the beginning of the wait, for what their queues dropped since."""
     routes: Mapping[str, Route | Unroutable] | None = None
     """The way to each group and host of the target as the routing table has it, no interface named."""
     memberships: tuple[Membership, ...] | None = None
