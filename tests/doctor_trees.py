@@ -19,7 +19,7 @@ from switchcast.guard.doctor.switch_facts import (
     SwitchProcess,
 )
 from switchcast.system.clock import Clock
-from switchcast.system.firewall import Chain, Firewall, Rule, Test
+from switchcast.system.firewall import Chain, Firewall, Rule, Test, Verdict
 from switchcast.system.links import Address, Link
 from switchcast.system.owners import Owner, Owners
 from switchcast.system.platform import Interface, Medium, Platform
@@ -146,11 +146,14 @@ def healthy(url: str = URL, **said: Any) -> Facts:
     return Facts(**(given | said))
 
 
-def shielding(port: str = str(PORT)) -> Chain:
-    """A chain that drops what a stock module would end of."""
-    tests = (Test("destination-port", (port,)), Test("udp-length", ("0-264",)))
-    rule = Rule(tests, "drop", f"udp dport {port} udp length <= 264 drop")
-    return Chain("nft", "inet", "switchcast", "input", (rule,), hook="input")
+def shielding(*tests: Test, verdict: Verdict = "drop") -> Chain:
+    """A chain with a rule of these tests; by itself, what keeps empty datagrams from the module."""
+    tests = tests or (
+        Test("protocol", ("udp",)),
+        Test("destination-port", (str(PORT),)),
+        Test("udp-length", ("0-264",)),
+    )
+    return Chain("nft", "inet", "switchcast", "input", (Rule(tests, verdict, "as listed"),), hook="input")
 
 
 def without_switch(facts: Facts) -> Facts:

@@ -21,18 +21,20 @@ from doctor_trees import (
 )
 
 from switchcast.guard.doctor import switch as switch_checks
-from switchcast.guard.doctor.facts import Facts
+from switchcast.guard.doctor.facts import Facts, Target
 from switchcast.guard.doctor.switch_facts import (
     EventSocketFile,
     ModuleAnswers,
     ModulesFile,
+    SwitchFacts,
     SwitchProcess,
     UnreadPart,
 )
 from switchcast.guard.finding import Finding, Severity
-from switchcast.system.firewall import Firewall
+from switchcast.system.firewall import Chain, Firewall, Test
 from switchcast.system.owners import Owner, Owners
 
+SHORT = Test("udp-length", ("0-264",))
 ESL = "esl://127.0.0.1:8021"
 
 
@@ -85,8 +87,9 @@ def test_a_host_without_freeswitch_has_none_either_and_is_told_so() -> None:
         ),
         (of_module(address=("225.1.1.1",)), "switch-group-differs", Severity.CRITICAL),
         (of_module(port=4243), "switch-port-differs", Severity.CRITICAL),
-        (of_module(key_agrees=False), "switch-key-differs", Severity.CRITICAL),
-        (of_module(key_agrees=False, keyed=True), "switch-key-differs", Severity.CRITICAL),
+        (of_module(key_agrees=False, endpoint_keyed=True), "switch-key-differs", Severity.CRITICAL),
+        (of_module(key_agrees=False, endpoint_keyed=True, keyed=True), "switch-key-differs", Severity.CRITICAL),
+        (of_module(key_agrees=False, keyed=True), "switch-key-differs", Severity.NOTICE),
         (of_module(bindings=" "), "switch-sends-nothing", Severity.WARNING),
         (of_module(ttl=0), "switch-ttl-zero", Severity.CRITICAL),
         (of_module(ttl=5), "switch-ttl-differs", Severity.NOTICE),
@@ -99,7 +102,6 @@ def test_a_host_without_freeswitch_has_none_either_and_is_told_so() -> None:
         (of_answers(True, False), "switch-module-ended", Severity.CRITICAL),
         (of_answers(True, True, ("225.1.1.1 (IPv4 multicast)",)), "switch-not-reloaded", Severity.WARNING),
         (healthy(firewall=None), "switch-zero-length", Severity.WARNING),
-        (healthy(firewall=Firewall((shielding("5060"),))), "switch-zero-length", Severity.WARNING),
     ],
 )
 def test_each_fault_is_named(facts: Facts, code: str, severity: Severity) -> None:
@@ -179,6 +181,47 @@ def test_the_rule_against_empty_datagrams_is_for_the_port() -> None:
     (finding,) = found(healthy(firewall=None, switch=bare))
     assert finding.evidence == (f"FreeSWITCH has a socket on port {PORT}",)
     assert found(healthy(firewall=None, switch=bare, owners=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "shields"),
+    [
+        (shielding(), True),
+        (shielding(verdict="reject"), True),
+        (shielding(verdict="accept"), False),
+        (shielding(SHORT), True),  # for every port
+        (shielding(SHORT, Test("destination-port", ("4000-5000", "5060"))), True),
+        (shielding(SHORT, Test("destination-port", ("5060",))), False),
+        (shielding(SHORT, Test("destination-port", ("5060",), negated=True)), True),
+        (shielding(SHORT, Test("source", ("192.0.2.9",))), False),
+        (shielding(SHORT, Test("unknown", ("meta mark 1",))), False),
+        (shielding(Test("udp-length", ("1000-2000",))), False),
+        (shielding(Test("udp-length", ("9-65535",), negated=True)), True),
+        (shielding(Test("udp-length", ("short",))), False),
+        (shielding(Test("destination-port", (str(PORT),))), False),  # that drops everything, which others tell
+    ],
+)
+def test_only_a_rule_that_drops_every_empty_datagram_is_a_shield(rule: Chain, shields: bool) -> None:
+    assert [finding.code for finding in found(healthy(firewall=Firewall((rule,))))] == (
+        [] if shields else ["switch-zero-length"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("destinations", "port"),
+    [
+        (("225.1.1.1:4300 (IPv4 multicast)",), 4300),
+        (("[ff15::1]:4301 (IPv6 multicast)",), 4301),
+        (("ff15::1 (IPv6 multicast)",), 4242),
+        ((), 4242),
+    ],
+)
+def test_the_port_of_a_switch_that_was_only_asked(destinations: tuple[str, ...], port: int) -> None:
+    """Examined by its event socket alone: the rule is for the module's port, not for that of the socket."""
+    asked = SwitchFacts(answers=ModuleAnswers(ESL, True, True, destinations))
+    (finding,) = found(Facts(target=Target(url=ESL, port=8021), switch=asked))
+    assert finding.code == "switch-zero-length"
+    assert f"udp dport {port} " in finding.mends[0].how
 
 
 def test_a_known_password_on_an_open_socket_is_the_worst() -> None:

@@ -76,6 +76,12 @@ def test_the_files_of_a_switch_are_read(tmp_path: Path) -> None:
     EndpointUrl.parse(default_url(switch) or "")
 
 
+def test_a_module_without_a_group_is_examined_by_unicast(tmp_path: Path) -> None:
+    assert (
+        default_url(see(tmp_path, {MODULE: module_settings(address="192.0.2.7, fs2")})) == f"udp://192.0.2.7,fs2:{PORT}"
+    )
+
+
 def test_defaults_of_the_event_socket_are_freeswitchs(tmp_path: Path) -> None:
     found = see(tmp_path, {EVENT_SOCKET: event_socket_settings(apply_inbound_acl="lan")}).event_socket
     assert found is not None

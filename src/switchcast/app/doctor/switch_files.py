@@ -27,6 +27,7 @@ from switchcast.guard.doctor.switch_facts import (
     SwitchFacts,
     SwitchProcess,
     UnreadPart,
+    groups_of,
 )
 from switchcast.system.processes import Process, find_processes
 
@@ -83,11 +84,16 @@ def with_answers(switch: SwitchFacts, answers: ModuleAnswers | UnreadPart) -> Sw
 
 
 def default_url(switch: SwitchFacts) -> str | None:
-    """The URL of the group that FreeSWITCH on this host is set up for, without its key; ``None`` where it is not."""
+    """The URL of what FreeSWITCH on this host is set up for, without its key; ``None`` where it is not.
+
+    ``multicast:`` where a group is among its destinations, else ``udp:``.
+    """
     module = switch.module
     if module is None:
         return None
     hosts = ",".join(f"[{address}]" if ":" in address else address for address in module.address)
+    if not groups_of(module.address):
+        return f"udp://{hosts}:{module.port}"
     return f"multicast://{hosts}:{module.port}?ttl={module.ttl}"
 
 
@@ -212,6 +218,7 @@ class _Reading:
             source_address_ipv6=settings.source_address_ipv6,
             keyed=settings.psk is not None,
             key_agrees=self._agrees(settings),
+            endpoint_keyed=self.psk is not None,
             lines=settings.lines,
         )
 

@@ -196,8 +196,8 @@ def _bond(facts: Facts, link: Link) -> Iterator[Finding]:
         "takes events as they come, and fragments wait for each other.",
         mends=(
             Mend(
-                f"ip link set {link.name} down; ip link set {link.name} type bond mode active-backup; "
-                f"ip link set {link.name} up",
+                f"nmcli connection modify {link.name} bond.options mode=active-backup; nmcli connection up {link.name}"
+                "  (or bond-mode active-backup in /etc/network/interfaces)",
                 "One link carries everything until it fails. The host is off the network for the moment of the change.",
             ),
         ),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from switchcast.guard.doctor import switch_safety
 from switchcast.guard.doctor.facts import Facts, Unchecked
 from switchcast.guard.doctor.ports import owner_text
-from switchcast.guard.doctor.switch_facts import ModuleFile, SwitchFacts
+from switchcast.guard.doctor.switch_facts import ModuleFile, SwitchFacts, groups_of
 from switchcast.guard.finding import Finding, Mend, Severity
 
 __all__ = ["check", "unchecked"]
@@ -62,19 +62,6 @@ def _may_run(switch: SwitchFacts) -> bool:
     if switch.answers is not None and switch.answers.loaded is not None:
         return switch.answers.loaded
     return switch.modules is None or switch.modules.loads_module
-
-
-def _groups(addresses: tuple[str, ...]) -> frozenset[str]:
-    """The multicast groups among them, each written one way."""
-    found = set()
-    for text in addresses:
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            continue  # a host's name
-        if address.is_multicast:
-            found.add(str(address))
-    return frozenset(found)
 
 
 def _elsewhere(facts: Facts, switch: SwitchFacts) -> Iterator[Finding]:
@@ -141,7 +128,7 @@ def _inactive(facts: Facts, switch: SwitchFacts) -> Iterator[Finding]:
         "again; a port that it could not bind at its start does the same.",
         mends=(
             Mend('fs_cli -x "reload mod_event_multicast"', "Starts it again; calls are not touched."),
-            switch_safety.shield(facts.target.port),
+            switch_safety.shield(switch.module_port),
         ),
     )
 
@@ -165,7 +152,7 @@ def _source_address(module: ModuleFile) -> Iterator[Finding]:
         ("source_address", module.source_address, 4),
         ("source_address_ipv6", module.source_address_ipv6, 6),
     ):
-        groups = [group for group in _groups(module.address) if ipaddress.ip_address(group).version == version]
+        groups = [group for group in groups_of(module.address) if ipaddress.ip_address(group).version == version]
         if value is None or not groups:
             continue
         yield Finding(
@@ -192,7 +179,7 @@ def _source_address(module: ModuleFile) -> Iterator[Finding]:
 
 
 def _group(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
-    ours, theirs = _groups(facts.target.groups), _groups(module.address)
+    ours, theirs = groups_of(facts.target.groups), groups_of(module.address)
     missing = sorted(ours - theirs)
     if not missing:
         return
@@ -238,13 +225,16 @@ def _key(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
     """Whether both have the same key, or none; neither is shown."""
     if module.key_agrees is not False:
         return
+    ours = ("another key" if module.keyed else "a key") if module.endpoint_keyed else "no key"
     yield Finding(
         code="switch-key-differs",
-        severity=Severity.CRITICAL,
-        title="FreeSWITCH's pre-shared key is not the endpoint's.",
+        severity=Severity.CRITICAL if module.endpoint_keyed else Severity.NOTICE,
+        title="FreeSWITCH's pre-shared key is not the endpoint's."
+        if module.endpoint_keyed
+        else "FreeSWITCH has a pre-shared key, and the endpoint's URL names none.",
         evidence=(
             f"{module.at('psk')}: {'a key' if module.keyed else 'no key'}",
-            f"{facts.target.url}: {'another key, or none' if module.keyed else 'a key'}",
+            f"{facts.target.url}: {ours}",
         ),
         cause="What was enciphered under another key, or not at all, opens to nothing, and both sides drop it.",
         mends=(
@@ -336,7 +326,7 @@ def _not_reloaded(switch: SwitchFacts, module: ModuleFile) -> Iterator[Finding]:
     if answers is None or not answers.destinations or not _is_local(answers.url):
         return
     absent = [
-        each for each in sorted(_groups(module.address)) if not any(each in line for line in answers.destinations)
+        each for each in sorted(groups_of(module.address)) if not any(each in line for line in answers.destinations)
     ]
     if not absent:
         return

@@ -5,8 +5,11 @@ Gathered by ``app.doctor``; none of it holds a password or a key, only what was 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 __all__ = [
     "EventSocketFile",
@@ -16,7 +19,25 @@ __all__ = [
     "SwitchFacts",
     "SwitchProcess",
     "UnreadPart",
+    "groups_of",
 ]
+
+SAMPLE_PORT: Final = 4242
+_PORT: Final = re.compile(r"(?<![^\s])(?:\d+(?:\.\d+){3}|\[[^\]\s]*\]):(\d{1,5})\b")
+"""The port in ``225.1.1.1:4242`` or ``[ff15::1]:4242``."""
+
+
+def groups_of(addresses: Iterable[str]) -> frozenset[str]:
+    """The multicast groups among some addresses and names of hosts, each written one way."""
+    found = set()
+    for text in addresses:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            continue  # a host's name
+        if address.is_multicast:
+            found.add(str(address))
+    return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,8 @@ class ModuleFile:
     """It has a pre-shared key."""
     key_agrees: bool | None = None
     """Whether that is the key of the endpoint examined (neither having one agrees); ``None``: not known of that."""
+    endpoint_keyed: bool = False
+    """The endpoint examined has a pre-shared key."""
     lines: Mapping[str, int] = field(default_factory=dict)
 
     def at(self, param: str) -> str:
@@ -136,3 +159,13 @@ class SwitchFacts:
         if self.modules is not None and self.modules.loads_module:
             known.append(f"{self.modules.path} loads mod_event_multicast")
         return tuple(known)
+
+    @property
+    def module_port(self) -> int:
+        """The port that the module is on: as its file has it, else as the switch says, else that of its sample file."""
+        if self.module is not None:
+            return self.module.port
+        said = [
+            found[1] for line in (self.answers.destinations if self.answers else ()) if (found := _PORT.search(line))
+        ]
+        return int(said[0]) if said else SAMPLE_PORT

@@ -7,22 +7,24 @@ from collections.abc import Iterator
 from switchcast.guard.doctor.facts import Facts, Unchecked
 from switchcast.guard.doctor.switch_facts import EventSocketFile, SwitchFacts, SwitchProcess
 from switchcast.guard.finding import Finding, Mend, Severity
-from switchcast.system.firewall import Firewall
+from switchcast.system.firewall import Firewall, Test
 
 __all__ = ["check", "shield", "unchecked"]
 
 _EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - what is looked for
 _LOOPBACK_ACLS = frozenset({"loopback.auto"})
 _SHORTEST_READ = 257
-"""Bytes of the shortest datagram that the module reads; a UDP header is 8 more."""
+"""Bytes of the shortest datagram that the module reads."""
+_UDP_HEADER = 8
+"""Bytes; what a rule compares as the length of a datagram counts them in."""
 
 
 def shield(port: int) -> Mend:
     """What keeps empty datagrams from a stock module."""
-    rule = f"udp dport {port} udp length <= {_SHORTEST_READ - 1 + 8} drop"
+    rule = f"udp dport {port} udp length <= {_SHORTEST_READ - 1 + _UDP_HEADER} drop"
     return Mend(
-        "nft add table inet switchcast; nft 'add chain inet switchcast input "
-        f"{{ type filter hook input priority 0; }}'; nft add rule inet switchcast input {rule}",
+        "nft add table inet switchcast; nft 'add chain inet switchcast input { type filter hook input priority 0; }'; "
+        f"nft 'add rule inet switchcast input {rule}'",
         f"Drops datagrams of fewer than {_SHORTEST_READ} bytes, which stock ignores or dies of; events are longer. "
         "Beacons of a traced endpoint on that port, which tell of a lost tail, can be as short and would go too.",
     )
@@ -91,7 +93,7 @@ def _psk(switch: SwitchFacts) -> Iterator[Finding]:
 
 def _zero_length(facts: Facts, switch: SwitchFacts) -> Iterator[Finding]:
     known = list(switch.module_known)
-    port = switch.module.port if switch.module is not None else facts.target.port
+    port = switch.module_port
     pids = {process.pid for process in switch.processes}
     for socket in facts.sockets or ():
         owners = (facts.owners.of(socket.inode) or ()) if facts.owners is not None else ()
@@ -112,16 +114,30 @@ def _zero_length(facts: Facts, switch: SwitchFacts) -> Iterator[Finding]:
 
 
 def _shielded(firewall: Firewall | None, port: int) -> bool:
-    """Whether a rule drops short datagrams to the port: one for it, or for all, that compares nothing else."""
-    for chain in () if firewall is None else firewall.chains:
-        for rule in chain.rules:
-            subjects = {test.subject: test for test in rule.tests}
-            if rule.verdict not in {"drop", "reject"} or "udp-length" not in subjects:
-                continue
-            port_test = subjects.get("destination-port")
-            if port_test is None or (str(port) in port_test.values and not port_test.negated):
-                return True
-    return False
+    """Whether a rule drops every empty datagram to the port, whoever sends it."""
+    rules = [rule for chain in (() if firewall is None else firewall.chains) for rule in chain.rules]
+    return any(
+        rule.verdict in {"drop", "reject"}
+        and any(test.subject == "udp-length" for test in rule.tests)
+        and all(_holds_for_empty(test, port) for test in rule.tests)
+        for rule in rules
+    )
+
+
+def _holds_for_empty(test: Test, port: int) -> bool:
+    """Whether the comparison holds for each datagram of no bytes to the port; ``False`` where that is not sure."""
+    if test.subject in {"protocol", "family"}:
+        return not test.negated
+    wanted = {"destination-port": port, "udp-length": _UDP_HEADER}.get(test.subject)
+    return wanted is not None and test.negated is not any(_within(wanted, value) for value in test.values)
+
+
+def _within(number: int, value: str) -> bool:
+    """Whether ``number`` is the value, or in it where it is a range: ``0-264``."""
+    low, dash, high = value.partition("-")
+    if not low.isdecimal() or (dash and not high.isdecimal()):
+        return False
+    return int(low) <= number <= int(high or low)
 
 
 def _password(switch: SwitchFacts) -> Iterator[Finding]:
