@@ -185,13 +185,11 @@ fn stamp_at_end(lines: &[u8]) -> Result<Option<Stamp>, Reject> {
         line
     };
     let mut line = take();
-    if ![STREAM, SEQUENCE, PROOF].iter().any(|name| is_named(line, name)) {
-        return Ok(None);
-    }
-    let mut proof = None;
-    if line.starts_with(PROOF) {
-        proof = Some(read_proof(line).ok_or(Reject::MalformedStamp)?);
+    let proof = read_proof(line);
+    if proof.is_some() {
         line = take();
+    } else if ![STREAM, SEQUENCE, PROOF].iter().any(|name| is_named(line, name)) {
+        return Ok(None);
     }
     let sequence = read_sequence(line).ok_or(Reject::MalformedStamp)?;
     let stream = read_stream(take()).ok_or(Reject::MalformedStamp)?;
@@ -238,7 +236,11 @@ fn is_named(line: &[u8], name: &[u8]) -> bool {
 }
 
 fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend(bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| b"0123456789abcdef"[digit as usize]));
+    let start = out.len();
+    out.resize(start + 2 * bytes.len(), 0);
+    for (pair, byte) in out[start..].chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[digit as usize]));
+    }
 }
 
 fn from_hex<const LENGTH: usize>(digits: &[u8]) -> Option<[u8; LENGTH]> {
