@@ -28,6 +28,7 @@ _PAYLOADS: Final[Mapping[tuple[str, str], Subject]] = {
     ("udp", "dport"): "destination-port",
     ("udp", "sport"): "source-port",
     ("udp", "length"): "udp-length",
+    ("icmpv6", "type"): "icmp-type",
     ("tcp", "dport"): "destination-port",
     ("tcp", "sport"): "source-port",
     ("th", "dport"): "destination-port",

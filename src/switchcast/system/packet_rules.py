@@ -19,6 +19,7 @@ Subject = Literal[
     "destination-port",
     "source-port",
     "udp-length",
+    "icmp-type",
     "fragment",
     "packet-type",
     "interface-in",
