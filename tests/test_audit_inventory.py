@@ -14,6 +14,7 @@ from strategies import PROPERTY, bodies, names, values
 
 from switchcast import LIMITS, Event, StockFrames
 from switchcast._native import Inventory
+from switchcast.guard.audit.classifier import Classifier
 from switchcast.guard.audit.inventory import BODY, COVERED_EVENTS, Audit
 from switchcast.guard.audit.leaks import AuditResult, Found, Leak, Match
 
@@ -206,3 +207,14 @@ def test_covered_means_enough_events_and_little_that_is_new() -> None:
     audit.add([Event("HEARTBEAT", {f"X-{number}": "1"}) for number in range(11)])
     assert audit.coverage() == pytest.approx(1000 / 1011)
     assert not audit.covered
+
+
+def test_the_real_classifier_is_one_and_its_examples_are_few_and_short() -> None:
+    audit = Audit(Classifier("DE"))
+    audit.add(recorded("stock-plain"))
+    rows = [row for kind in audit.result().kinds for row in (*kind.headers, *filter(None, [kind.body]))]
+    found = [found for row in rows for found in row.found]
+    assert {entry.leak for entry in found} == set(Leak) - {Leak.OUTSIDE}, "nobody called from outside"
+    assert all(1 <= len(entry.examples) <= 3 and entry.looked_at >= len(entry.examples) for entry in found)
+    assert max(len(example) for entry in found for example in entry.examples) <= 80
+    assert all(row.found == sorted(row.found, key=lambda entry: (entry.leak.rank, entry.by)) for row in rows)

@@ -8,9 +8,9 @@ audits events made here, with names that no other has.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import switchcast
@@ -18,6 +18,7 @@ from benchmarks.child import Stopwatch
 from benchmarks.children.endpoint import say
 from benchmarks.children.ours import force_buffer, resident
 from switchcast import Event
+from switchcast.endpoints.base import Endpoint
 from switchcast.guard.audit.classifier import Classifier
 from switchcast.guard.audit.inventory import Audit
 from switchcast.line.gaps import is_gap
@@ -32,7 +33,6 @@ async def main(group: str, port: str, buffer: str) -> None:
     audit = Audit(Classifier())
     async with switchcast.open(f"multicast://{group}:{port}?interface=lo", role="source") as endpoint:
         force_buffer(int(port), int(buffer))
-        batches = endpoint.batches()
         say({"ready": True})
         while line := await asyncio.to_thread(sys.stdin.readline):
             word, *arguments = line.split()
@@ -40,7 +40,7 @@ async def main(group: str, port: str, buffer: str) -> None:
                 audit = Audit(Classifier())
                 say({})
             elif word == "audit":
-                say(await listen(audit, batches, int(arguments[0])))
+                say(await listen(audit, endpoint, int(arguments[0])))
             elif word == "result":
                 say(counted(audit))
             elif word == "counters":
@@ -49,18 +49,17 @@ async def main(group: str, port: str, buffer: str) -> None:
                 say(invent(audit, *map(int, arguments)))
 
 
-async def listen(audit: Audit, batches: AsyncIterator[list[Event]], count: int) -> dict[str, Any]:
+async def listen(audit: Audit, endpoint: Endpoint, count: int) -> dict[str, Any]:
     """Audit ``count`` events as they come; fewer if nothing comes any more."""
     done = 0
+    batches = endpoint.batches()
     watch = Stopwatch()
-    try:
+    with contextlib.suppress(TimeoutError):
         while done < count:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 events = await anext(batches)
             audit.add([event for event in events if not (event.trust == "local" and is_gap(event))])
             done += len(events)
-    except TimeoutError:
-        pass
     return {**watch.read(), "events": done, "rss": resident()}
 
 
