@@ -10,7 +10,18 @@ from switchcast.app.doctor.gather import gather
 from switchcast.app.doctor.switch_asking import ask_switch
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.errors import UsageError
-from switchcast.guard.doctor import event_socket, platform, ports, probing, querier, switch
+from switchcast.guard.doctor import (
+    buffers,
+    event_socket,
+    fragments,
+    membership,
+    platform,
+    ports,
+    probing,
+    querier,
+    routing,
+    switch,
+)
 from switchcast.guard.doctor.facts import Facts, Target, Unchecked
 from switchcast.guard.doctor.switch_facts import SwitchFacts, UnreadPart
 from switchcast.guard.finding import Finding, Severity
@@ -35,7 +46,7 @@ def _known(sentence: str, *members: str) -> Callable[[Facts], str | None]:
 
 
 def _healthy_probe(facts: Facts) -> str | None:
-    if facts.probe is None or not facts.probe.rows:
+    if facts.probe is None or not facts.probe.rows or not all(row.heard for row in facts.probe.rows):
         return None
     if others := len(facts.probe.neighbours):
         return f"datagrams of every size get through to and from {others} other host{'s' if others > 1 else ''}"
@@ -56,6 +67,12 @@ def _healthy_switch(facts: Facts) -> str | None:
 
 CHECKS: Final[tuple[Check, ...]] = (
     Check(_healthy_probe, probing.check, probing.unchecked),
+    Check(_known("the interface is up and joined where it should be", "links"), membership.check, membership.unchecked),
+    Check(_known("the kernel knows the way there and back", "routes"), routing.check, routing.unchecked),
+    Check(
+        _known("buffers are large enough, and none overflows", "sockets", "limits"), buffers.check, buffers.unchecked
+    ),
+    Check(_known("fragments are put together", "counters", "limits"), fragments.check, fragments.unchecked),
     Check(_healthy_querier, querier.check, querier.unchecked),
     Check(_known("nobody on the port is in another's way", "sockets"), ports.check, ports.unchecked),
     Check(_known("the host's network and its clock are fit for it", "platform"), platform.check, platform.unchecked),
@@ -66,17 +83,12 @@ _SWITCH_CHECKS: Final[tuple[Check, ...]] = (
     Check(_healthy_switch, switch.check, switch.unchecked),
 )
 _NAMES: Final = {
-    "links": "the network interfaces",
-    "routes": "the routing table",
-    "memberships": "which groups this host has joined",
-    "sockets": "the UDP sockets of this host",
     "counters": "the kernel's counters",
-    "limits": "the kernel's limits",
-    "firewall": "the firewall's rules",
     "queries": "whether the network has a querier",
     "sightings": "datagrams that this host itself drops",
     "clock": "the clock",
 }
+"""Facts that no check says of when they could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

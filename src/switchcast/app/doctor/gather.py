@@ -113,10 +113,12 @@ class _Reading:
 
 def _read_before(reading: _Reading, target: Target, url: EndpointUrl) -> Facts:
     """What the host tells before the probe has opened a socket."""
+    links = reading.take("links", read_links)
     psk = reading.take("psk", url.secret, "psk")
     return Facts(
         target=target,
-        links=reading.take("links", read_links),
+        links=links,
+        links_before=links,
         routes=reading.take("routes", _routes, (*target.groups, *target.hosts)),
         memberships=reading.take("memberships", read_memberships),
         counters_before=reading.take("counters", read_counters),
@@ -138,6 +140,7 @@ def _read_after(reading: _Reading, before: Facts, probe: Probe, listeners: _List
     clock = before.clock
     return replace(
         before,
+        links=reading.take("links", read_links),
         counters=reading.take("counters", read_counters),
         sockets=others,
         sockets_before=None if earlier is None else tuple(each for each in earlier if each.inode not in own),

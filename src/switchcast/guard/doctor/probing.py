@@ -71,18 +71,20 @@ def _neighbour_of(probe: ProbeResult, name: str, group: str) -> Neighbour | None
 
 
 def _unsent(facts: Facts, probe: ProbeResult) -> Iterator[Finding]:
-    """The kernel refused to send, and not because it knows no way, which ``routing`` tells."""
+    """The kernel refused to send, for a reason that no other check tells: no way, too large, a queue that is full."""
     unroutable = any(isinstance(route, Unroutable) for route in (facts.routes or {}).values())
-    if not probe.send_errors or (unroutable and facts.target.interface is None):
+    told = {os.strerror(errno.ENOBUFS), os.strerror(errno.EMSGSIZE)}
+    errors = {size: said for size, said in probe.send_errors.items() if said not in told}
+    if not errors or (unroutable and facts.target.interface is None):
         return
-    refused = any("not permitted" in said for said in probe.send_errors.values())
-    all_sizes = len(probe.send_errors) == len(PROBE_SIZES)
+    refused = any(said == os.strerror(errno.EPERM) for said in errors.values())
+    all_sizes = len(errors) == len(PROBE_SIZES)
     interface = facts.link.name if facts.link is not None else facts.target.interface or "INTERFACE"
     yield Finding(
         code="send-refused",
         severity=Severity.CRITICAL if all_sizes else Severity.WARNING,
         title=f"This host's kernel refuses to send to {facts.target.url}.",
-        evidence=tuple(f"sending {size} bytes: {said}" for size, said in probe.send_errors.items()),
+        evidence=tuple(f"sending {size} bytes: {said}" for size, said in errors.items()),
         cause=(
             "A firewall rule of this host's own drops what it sends."
             if refused

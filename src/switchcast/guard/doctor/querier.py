@@ -15,7 +15,7 @@ from switchcast.guard.finding import Finding, Mend, Severity
 __all__ = ["GRACE", "check", "unchecked"]
 
 GRACE: Final = 10.0
-"""Seconds more than an interval to wait for a query: the interval for answers of RFC 3376."""
+"""Seconds more than an interval to wait for a query, at most; an interval that is shorter is waited for twice."""
 _PROTOCOLS: Final = {4: "IGMP", 6: "MLD"}
 _NOBODY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - sources of queries, no address to bind
 _MOST_SHOWN: Final = 8
@@ -27,7 +27,7 @@ def check(facts: Facts) -> Iterator[Finding]:
         return
     for queries in facts.queries or ():
         if not queries.heard:
-            if queries.seconds >= queries.interval + GRACE:
+            if queries.seconds >= _needed(queries):
                 yield _absent(facts, queries)
             continue
         yield from _several(queries)
@@ -39,7 +39,7 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
     if facts.link is not None and facts.link.loopback:
         return
     for queries in facts.queries or ():
-        needed = queries.interval + GRACE
+        needed = _needed(queries)
         if not queries.heard and queries.seconds < needed:
             protocol = _PROTOCOLS[queries.version]
             yield Unchecked(
@@ -47,6 +47,11 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
                 f"none was heard in {queries.seconds:.0f} s, and one may ask only every {queries.interval:g} s",
                 f"switchcast doctor '{facts.target.url}' --wait {needed:g}s",
             )
+
+
+def _needed(queries: Queries) -> float:
+    """Seconds in which a querier would have been heard."""
+    return queries.interval + min(GRACE, queries.interval)
 
 
 def _absent(facts: Facts, queries: Queries) -> Finding:
