@@ -72,7 +72,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
     (
         Meaning.MEASURE,
         """
-        *-port *-rport port *-epoch *-uepoch *-stamp *-timestamp *-time *-time-* *-seconds *-sec *-ms *-msec
+        idle-cpu *-port *-rport port *-epoch *-uepoch *-stamp *-timestamp *-time *-time-* *-seconds *-sec *-ms *-msec
         *sec *-usec *-timeout timeout *-date *-date-* expires *-expires *-count *-counter *-total *-size *-len
         *-length length *-sequence cseq *-cseq ssrc *-ssrc *-samples samples *-rate *-bytes *-index *-line
         *-line-number *-level *-duration duration *-interval *-payload *-pt *-id-type max-* min-* *-max *-min
@@ -97,7 +97,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
     (
         Meaning.HOST,
         """
-        sip-auth-realm sip-auth-host
+        sip-auth-realm sip-auth-host dialed-domain
         """,
     ),
     (

@@ -30,6 +30,8 @@ _MOST_OF_ONE: Final = 16
 """Matches of one finder in one value that are judged; a made-up value could hold thousands."""
 
 _UUID: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
+_UUID_DASHES: Final = 4
+_SDP: Final = "v=0"
 _SAYS_NOTHING: Final = frozenset(
     "_undef_ _none_ unknown anonymous none n/a na null nil undefined unavailable private restricted withheld blocked "
     "default true false yes no freeswitch -".split()
@@ -46,9 +48,9 @@ _CREDENTIALS: Final = tuple(
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*-----|.*)",
         r"\ba=(?:crypto|ice-pwd|key):[^\r\n]+",
         r"\binline:[A-Z0-9+/=]{16,}",
-        r"\b(?:bearer|basic|token)\s+[A-Z0-9._~+/=-]{8,}",
+        r"\b(?:bearer|basic|token)\s+(?=\S*\d)[A-Z0-9._~+/=-]{8,}",
         r"\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*",
-        r"\bdigest\s+[^\r\n]*(?:nonce|response)\s*=[^\r\n]*",
+        r"\bdigest\s[^\r\n]{0,400}?(?:nonce|response)\s{0,4}=[^\r\n]*",
         rf"(?<![\w-]){_GIVEN_AS}[\"']?\s*[=:]\s*(?:\"[^\"]+\"|'[^']+'|[^\s,;&}}\]\"']+)",
         r"://[^\s/:@]*:[^\s/@]+@",
         r"\bodbc://[^\s:]+:[^\s:]+:\S+",
@@ -56,16 +58,14 @@ _CREDENTIALS: Final = tuple(
         r"\b(?:gh[pousr]_|sk_(?:live|test)_|xox[abp]-|AKIA)[\w-]{10,}",
     )
 )
-_HINTS: Final = re.compile(
-    r"private key|a=|inline:|bearer|basic|token|eyj|digest|pass|secret|a1-hash|key|pwd|pin|psk|://|cluecon|gh[pousr]_"
-    r"|sk_|xox|akia",
-    re.IGNORECASE,
-)
-"""One look instead of a dozen: a value without any of these holds no credential that could be known by itself."""
+_HINTS: Final = (
+    "pass a= inline: bearer basic token eyj digest secret private a1-hash key pwd pin psk :// cluecon gh sk_ xox akia"
+).split()
+"""A look for these instead of a dozen searches: a value without any of them holds no credential known by itself."""
 
 _AUDIO: Final = "wav|mp3|ogg|opus|gsm|amr|g722|ul|al|ulaw|alaw|pcma|pcmu|mp4|m4a|webm|mkv|tiff?|h264"
 _RECORDING: Final = re.compile(
-    rf"(?<![\w/])(?:[a-z]:)?/?(?:[\w.$@{{}}+%-]+/)+[^\s,;'\"<>|/]*\.(?:{_AUDIO})(?![\w.])", re.IGNORECASE
+    rf"(?<![\w/.$@{{}}+%-])(?:[a-z]:)?/?(?:[\w.$@{{}}+%-]++/)++[^\s,;'\"<>|/]*\.(?:{_AUDIO})(?![\w.])", re.IGNORECASE
 )
 _PROMPTS: Final = re.compile(r"(?:\A|/)(?:sounds|ivr|music|moh)/", re.IGNORECASE)
 _FILE: Final = re.compile(r"(?<![\w/:.])/(?:usr|etc|var|opt|srv|home|root|tmp|mnt|run|lib)/[\w./@+-]+")
@@ -93,8 +93,10 @@ _IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w)|(?<=_)(?:
 _IPV6: Final = re.compile(r"(?<![\w:.])[0-9a-f]{0,4}:(?:[0-9a-f]{0,4}:)+[0-9a-f.]*(?![\w:])", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"(?<![\w.,:/+-])(?:\+\s?\d|\(?\d)(?:[\s().-]{0,2}\d|/(?=\d)){5,17}(?![\w:-]|[.,]\d)")
 _PLUS_NUMBER: Final = re.compile(r"(?<![\w+])\+\s?\d(?:[\s().-]{0,2}\d){5,16}(?!\d)")
-_MOMENT: Final = re.compile(r"1\d{9}|20\d{8}|21[0-4]\d{7}|1\d{12}|1\d{15}|\d{16,}|(?:19|20)\d\d[-./]?\d\d[-./]?\d\d.*")
-"""Seconds, milliseconds and microseconds since 1970, until 2038, and dates."""
+_MOMENT: Final = re.compile(
+    r"1\d{9}|20\d{8}|21[0-4]\d{7}|1\d{12}|1\d{15}|\d{16,}|\d+\.\d+|(?:19|20)\d\d[-./]?\d\d[-./]?\d\d.*"
+)
+"""Seconds, milliseconds and microseconds since 1970 until 2038, dates, and decimal fractions."""
 _SIGNAL: Final = re.compile(r"^\s*Signal\s*=\s*([0-9A-D*#]+)|\bSignal=([0-9A-D*#]+)", re.IGNORECASE | re.MULTILINE)
 
 
@@ -146,7 +148,8 @@ _EITHER_NUMBER: Final = re.compile(f"{_PLUS_NUMBER.pattern}|{_NUMBER.pattern}")
 def without_credentials(text: str) -> tuple[str, str | None]:
     """``text`` with every credential in it blanked out, and the first of them."""
     first: str | None = None
-    if _HINTS.search(text) is None:
+    lower = text.lower()
+    if not any(hint in lower for hint in _HINTS):
         return text, None
     for pattern in _CREDENTIALS:
         match = pattern.search(text)
@@ -156,23 +159,21 @@ def without_credentials(text: str) -> tuple[str, str | None]:
     return text, first
 
 
-def clues_in(text: str, numbers: Numbers, *, unmeasured: bool = True) -> Iterator[Clue]:
-    """What ``text`` gives away, the same class possibly more than once.
+def clues_in(text: str, numbers: Numbers, *, measure: bool = False) -> Iterator[Clue]:
+    """What ``text``, from which credentials were taken out, gives away; the same class possibly more than once.
 
-    ``unmeasured`` is false where the header's name says that its digits are a time, a port or a count.
+    ``measure`` says that the header's digits are known to be a time, a port or a count.
     """
-    text, credential = without_credentials(text[:MOST_LOOKED_AT])
-    if credential is not None:
-        yield Leak.CREDENTIALS, credential
-    uuid = _UUID.search(text)
-    if uuid is not None:
-        yield Leak.CALL, uuid[0]
-        text = _UUID.sub(" ", text)
-    for marks, find in _FINDERS:
-        if any(mark in text for mark in marks):
+    if text.count("-") >= _UUID_DASHES:
+        uuid = _UUID.search(text)
+        if uuid is not None:
+            yield Leak.CALL, uuid[0]
+            text = _UUID.sub(" ", text)
+    for mark, find in _FINDERS:
+        if mark in text:
             yield from find(text)
-    if unmeasured:
-        for number in numbers.of(text):
+    if not measure and not text.startswith(_SDP):
+        for number in numbers.of(_IPV4.sub(" ", text) if "." in text else text):
             yield Leak.NUMBERS, number
 
 
@@ -259,18 +260,20 @@ def _leak_of_address(text: str) -> Leak | None:
         return None
     if address.is_unspecified or text.startswith("255."):
         return None
+    if address.version == 6 and address.is_reserved and not (address.is_loopback or address.ipv4_mapped):
+        return None  # Nobody has such an address: it is ``a::b``, a name.
     return Leak.OUTSIDE if address.is_global and not address.is_multicast else Leak.INSIDE
 
 
-_FINDERS: Final[tuple[tuple[tuple[str, ...], Callable[[str], Iterator[Clue]]], ...]] = (
-    (("/",), _files),
-    (("@",), _addresses),
-    (("<",), _people),
-    (("tel:", "Tel:", "TEL:"), _tels),
-    (("/",), _dialled),
-    ((";tag=", ";TAG="), _tags),
-    (("ignal", "IGNAL"), _signals),
-    ((".",), _ipv4),
-    ((":",), _ipv6),
+_FINDERS: Final[tuple[tuple[str, Callable[[str], Iterator[Clue]]], ...]] = (
+    ("/", _files),
+    ("@", _addresses),
+    ("<", _people),
+    ("tel:", _tels),
+    ("/", _dialled),
+    (";tag=", _tags),
+    ("Signal", _signals),
+    (".", _ipv4),
+    (":", _ipv6),
 )
 """Each finder, and what must stand in a text for it to be worth a look."""

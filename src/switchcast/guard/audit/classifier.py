@@ -15,12 +15,13 @@ from switchcast.guard.audit.by_name import Meaning, meaning_of
 from switchcast.guard.audit.by_value import MOST_LOOKED_AT, Clue, Numbers, clues_in, says_nothing, without_credentials
 from switchcast.guard.audit.leaks import By, Leak, Match
 from switchcast.guard.audit.masking import masked, revealed
-from switchcast.guard.audit.readings import MISTAKEN, read
+from switchcast.guard.audit.readings import MISTAKEN, read, without_assigned
 
 __all__ = ["Classifier"]
 
 _ARRAY: Final = "ARRAY::"
 _MOST_ELEMENTS: Final = 16
+_NONE: Final = frozenset[Leak]()
 _MESSAGES: Final = re.compile(
     r"(?:RECV_|SEND_)?MESSAGE|TEXT|DETECTED_SPEECH|CUSTOM (?:sofia::error|.*(?:sms|chat|message|transcri).*)",
     re.IGNORECASE,
@@ -48,18 +49,27 @@ class Classifier:
         if not value:
             return ()
         meaning = meaning_of(kind, header)
-        value = value[:MOST_LOOKED_AT]
         found: dict[Leak, Match] = {}
-        for element in _elements(value):
-            # A credential inside is cut out first, or the evidence of something else could hold a piece of it.
-            told = element if meaning is Meaning.CREDENTIAL else without_credentials(element)[0]
-            self._take(found, "name", read(kind, meaning, told))
-            if meaning is Meaning.COMMAND and told is not element:
-                self._take(found, "name", _only_credentials(read(kind, meaning, element)))
-        if meaning is not Meaning.CREDENTIAL and not says_nothing(value):
-            mistaken = MISTAKEN.get(meaning, frozenset[Leak]())
-            clues = clues_in(value, self._numbers, unmeasured=meaning is not Meaning.MEASURE)
-            self._take(found, "value", (clue for clue in clues if clue[0] not in mistaken))
+        if meaning is Meaning.CREDENTIAL:
+            self._take(found, "name", read(kind, meaning, value))
+            return _worst_first(found)
+        # Credentials are cut out first, or the evidence of something else could hold a piece of one.
+        text, credential = without_credentials(value[:MOST_LOOKED_AT])
+        if credential is not None:
+            self._take(found, "value", [(Leak.CREDENTIALS, credential)])
+        if meaning is Meaning.COMMAND and "=" in text:
+            text, credential = without_assigned(kind, text)
+            if credential is not None:
+                self._take(found, "name", [(Leak.CREDENTIALS, credential)])
+        if says_nothing(text):
+            return _worst_first(found)
+        if meaning is not Meaning.UNKNOWN:
+            for element in _elements(text):
+                self._take(found, "name", read(kind, meaning, element))
+        mistaken = MISTAKEN.get(meaning, _NONE)
+        for clue in clues_in(text, self._numbers, measure=meaning is Meaning.MEASURE):
+            if clue[0] not in mistaken:
+                self._take(found, "value", [clue])
         return _worst_first(found)
 
     def of_body(self, kind: str, body: bytes) -> tuple[Match, ...]:
@@ -68,6 +78,9 @@ class Classifier:
         found: dict[Leak, Match] = {}
         if text.strip() and _MESSAGES.fullmatch(kind):
             self._take(found, "body", [(Leak.CONTENT, text)])
+        text, credential = without_credentials(text)
+        if credential is not None:
+            self._take(found, "body", [(Leak.CREDENTIALS, credential)])
         self._take(found, "body", clues_in(text, self._numbers))
         return _worst_first(found)
 
@@ -79,10 +92,6 @@ class Classifier:
 
 def _worst_first(found: dict[Leak, Match]) -> tuple[Match, ...]:
     return tuple(found[leak] for leak in Leak if leak in found) if found else ()
-
-
-def _only_credentials(clues: Iterable[Clue]) -> Iterable[Clue]:
-    return (clue for clue in clues if clue[0] is Leak.CREDENTIALS)
 
 
 def _elements(value: str) -> list[str]:

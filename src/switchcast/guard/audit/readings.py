@@ -15,7 +15,7 @@ from switchcast.guard.audit.by_name import Meaning, meaning_of
 from switchcast.guard.audit.by_value import OWN_USERS, Clue, says_nothing
 from switchcast.guard.audit.leaks import Leak
 
-__all__ = ["MISTAKEN", "read"]
+__all__ = ["MISTAKEN", "read", "without_assigned"]
 
 MISTAKEN: Final[Mapping[Meaning, frozenset[Leak]]] = {
     Meaning.CREDENTIAL: frozenset(Leak),
@@ -31,7 +31,7 @@ no piece may be shown as anything."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}", re.IGNORECASE)
 _STREAM: Final = re.compile(r"[a-z_]+://|(?:say|phrase):", re.IGNORECASE)
 _PRESSED: Final = re.compile(r"[0-9*#a-dw,+ @]*[0-9*#][0-9*#a-dw,+ @]*", re.IGNORECASE)
-_PARTY_DIGITS: Final = re.compile(r"(?<![\w.])\+?(?:\d[\s().-]?)*[\d*#]{2,}(?![\w.])")
+_PARTY_DIGITS: Final = re.compile(r"(?<![\w.])\+?(?:\d[\s().-]?){0,24}[\d*#]{2,24}(?![\w.])")
 _IN_TRANSFER: Final = re.compile(r"\d{10}:[0-9a-f-]{36}:\w+:([^/|]*)")
 _USER: Final = re.compile(r"[^\W\d][\w.+-]{0,63}")
 _SOURCE: Final = re.compile(r".*\.(?:c|cpp|lua|js|py|so)|mod_\w+")
@@ -61,9 +61,24 @@ def read(kind: str, meaning: Meaning, value: str) -> Iterator[Clue]:
     reading = _READINGS.get(meaning)
     if reading is None or (meaning is not Meaning.CREDENTIAL and says_nothing(value)):
         return
-    if meaning is Meaning.COMMAND:
+    if meaning is Meaning.COMMAND and "=" in value:
         yield from _assigned(kind, value)
     yield from reading(value)
+
+
+def without_assigned(kind: str, value: str) -> tuple[str, str | None]:
+    """``value``, a command, with what it assigns to names of credentials blanked out, and the first of these."""
+    credentials: list[str] = []
+
+    def blank(match: re.Match[str]) -> str:
+        name, quoted, bare = match.groups()
+        if not (quoted or bare) or meaning_of(kind, name) is not Meaning.CREDENTIAL:
+            return match[0]
+        credentials.append(quoted or bare)
+        return "\n"
+
+    value = _ASSIGNED.sub(blank, value)
+    return value, credentials[0] if credentials else None
 
 
 def _credential(value: str) -> Iterator[Clue]:
