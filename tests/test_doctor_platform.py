@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
-from doctor_trees import NODE_INODE, SWITCH_INODE, URL, healthy, link, platform, probe, socket
+from doctor_trees import NODE_INODE, SWITCH_INODE, URL, healthy, link, module_file, platform, probe, socket, switch
 
 from switchcast.guard.doctor import platform as where
 from switchcast.guard.doctor import ports
@@ -132,6 +132,11 @@ def test_a_socket_bound_to_one_address_is_deaf_to_the_group() -> None:
     (finding,) = ports.check(healthy(sockets=(socket(5, "2001:db8::1"), socket(6, "ff15::1"))))
     assert finding.evidence[0].startswith("[2001:db8::1]:4242: ")
     assert codes(ports.check(healthy("udp://192.0.2.9:4242", sockets=(socket(SWITCH_INODE, "192.0.2.1"),)))) == []
+
+
+def test_what_freeswitchs_file_explains_is_told_once() -> None:
+    explained = switch(module=module_file(source_address="192.0.2.1"))
+    assert codes(ports.check(healthy(sockets=(socket(SWITCH_INODE, "192.0.2.1"),), switch=explained))) == []
 
 
 def test_a_shared_port_matters_for_unicast_alone() -> None:

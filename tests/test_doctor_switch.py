@@ -147,6 +147,14 @@ def test_a_module_that_is_not_loaded_is_not_judged_by_its_file() -> None:
     assert [finding.code for finding in found(facts)] == ["switch-module-not-loaded"]
 
 
+def test_the_way_out_is_named_by_the_address_it_had() -> None:
+    """Only where that is known, and not the loopback's."""
+    (finding,) = found(of_module(source_address="192.0.2.1"))
+    assert [mend.how for mend in finding.mends][1:] == [f"ip route add {GROUP} dev eth0 src 192.0.2.1"]
+    (finding,) = found(of_module(source_address="192.0.2.250"))
+    assert len(finding.mends) == 1
+
+
 def test_a_group_that_is_one_of_several_is_less_bad() -> None:
     facts = replace(of_module(), target=healthy("multicast://239.192.1.1,239.192.1.2:4242").target)
     (finding,) = found(facts)

@@ -49,7 +49,7 @@ def check(facts: Facts) -> Iterator[Finding]:
 def unchecked(facts: Facts) -> Iterator[Unchecked]:
     """What could not be looked at."""
     if facts.clock is None and facts.target.mode != "stock" and "clock" in facts.unread:
-        yield Unchecked("the clock", facts.unread["clock"], "Look at it yourself: timedatectl, or chronyc tracking.")
+        yield Unchecked("the clock", facts.unread["clock"], "look at it by timedatectl, or chronyc tracking.")
 
 
 def _medium(facts: Facts, link: Link) -> Medium | None:

@@ -37,7 +37,7 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
         yield Unchecked(f"whose sockets are on port {port}", why, _AS_ROOT)
 
 
-_AS_ROOT = "Run it as root: sudo switchcast doctor"
+_AS_ROOT = "run it as root: sudo switchcast doctor"
 
 
 def owner_text(facts: Facts, socket: UdpSocket) -> str:
@@ -81,7 +81,12 @@ def _deaf(facts: Facts) -> Iterator[Finding]:
     """A socket that is bound to an address of its own hears no group."""
     if not facts.target.groups:
         return
-    deaf = tuple(socket for socket in facts.on_port if not socket.wildcard and not _is_group(socket.address))
+    told = _source_addresses(facts)
+    deaf = tuple(
+        socket
+        for socket in facts.on_port
+        if not socket.wildcard and not _is_group(socket.address) and socket.address not in told
+    )
     if not deaf:
         return
     yield Finding(
@@ -93,7 +98,7 @@ def _deaf(facts: Facts) -> Iterator[Finding]:
         "group's, or to any address. Joining the group does not change that.",
         mends=(
             Mend(
-                '<!-- <param name="source_address" .../> --> in event_multicast.conf.xml, if it is FreeSWITCH\'s',
+                "take source_address out of event_multicast.conf.xml, if it is FreeSWITCH's",
                 "FreeSWITCH binds to any address and hears the group; what it sends leaves by the routing table.",
             ),
             Mend(
@@ -102,6 +107,12 @@ def _deaf(facts: Facts) -> Iterator[Finding]:
             ),
         ),
     )
+
+
+def _source_addresses(facts: Facts) -> tuple[str | None, ...]:
+    """What FreeSWITCH's own file is known to bind it to: that is told as a fault of the file."""
+    module = None if facts.switch is None else facts.switch.module
+    return () if module is None else (module.source_address, module.source_address_ipv6)
 
 
 def _shared(facts: Facts) -> Iterator[Finding]:

@@ -6,14 +6,14 @@ file all the same.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from switchcast.guard.doctor import switch_safety
-from switchcast.guard.doctor.facts import Facts, Unchecked
+from switchcast.guard.doctor.facts import Facts, Unchecked, version_of
 from switchcast.guard.doctor.ports import owner_text
 from switchcast.guard.doctor.switch_facts import ModuleFile, SwitchFacts, groups_of
 from switchcast.guard.finding import Finding, Mend, Severity
+from switchcast.system.links import find_link
 
 __all__ = ["check", "unchecked"]
 
@@ -30,7 +30,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     yield from _inactive(facts, switch)
     module = switch.module
     if module is not None and _may_run(switch):
-        yield from _source_address(module)
+        yield from _source_address(facts, module)
         if facts.target.groups and facts.target.mode != "sealed":  # which the module neither sends nor reads
             yield from _group(facts, module)
             yield from _port(facts, module)
@@ -50,10 +50,10 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
     if not switch.found:
         where = ", ".join(switch.looked_in) or "the usual places"
         why = f"no FreeSWITCH runs here as far as can be seen, and there are no settings of one in {where}"
-        how = "Run it on the host of the switch, or give the URL of its event socket: esl://HOST:8021"
+        how = "run it on the host of the switch, or give the URL of its event socket: esl://HOST:8021"
         yield Unchecked("FreeSWITCH's own settings", why, how)
     for part in switch.unread:
-        yield Unchecked(part.what, part.why, "Run it as root, or mend the file; fs_cli shows what the switch has.")
+        yield Unchecked(part.what, part.why, "run it as root, or mend the file; fs_cli shows what the switch has.")
     yield from switch_safety.unchecked(switch)
 
 
@@ -147,34 +147,32 @@ def _without_socket(facts: Facts, switch: SwitchFacts) -> str | None:
     return f"{known[0]}, and process {min(pids)} (freeswitch) has no socket on port {module.port}"
 
 
-def _source_address(module: ModuleFile) -> Iterator[Finding]:
+def _source_address(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
     for param, value, version in (
         ("source_address", module.source_address, 4),
         ("source_address_ipv6", module.source_address_ipv6, 6),
     ):
-        groups = [group for group in groups_of(module.address) if ipaddress.ip_address(group).version == version]
+        groups = sorted(group for group in groups_of(module.address) if version_of(group) == version)
         if value is None or not groups:
             continue
+        mends = [
+            Mend(
+                f'take <param name="{param}" value="{value}"/> out, {_RELOAD}',
+                "It hears the group. What it sends leaves by the interface that the routing table has for it.",
+            )
+        ]
+        link = find_link(facts.links or (), value)
+        if link is not None and not link.loopback:
+            route = f"ip route add {groups[0]} dev {link.name} src {value}"
+            mends.append(Mend(route, "Keeps the interface and the address that it sends from, once the param is out."))
         yield Finding(
             code="switch-source-address",
             severity=Severity.CRITICAL,
             title=f"FreeSWITCH hears no group: its {param} is set.",
-            evidence=(
-                f"{module.at(param)}: {param} is {value}",
-                f"{module.at('address')}: {', '.join(sorted(groups))}",
-            ),
+            evidence=(f"{module.at(param)}: {param} is {value}", f"{module.at('address')}: {', '.join(groups)}"),
             cause="The module has one socket for both directions and binds it to that address; what is sent to a "
             "group is handed only to sockets that are bound to the group or to any address.",
-            mends=(
-                Mend(
-                    f'take <param name="{param}" value="{value}"/> out, {_RELOAD}',
-                    "It hears the group. What it sends leaves by the interface that the routing table has for it.",
-                ),
-                Mend(
-                    f"ip route add {min(groups)} dev eth0 src {value}",
-                    "Keeps the interface and the address that it sends from, once the param is out.",
-                ),
-            ),
+            mends=tuple(mends),
         )
 
 

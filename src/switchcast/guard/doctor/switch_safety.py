@@ -49,7 +49,7 @@ def unchecked(switch: SwitchFacts) -> Iterator[Unchecked]:
             if unknown
             else "no FreeSWITCH runs here, so which OpenSSL it uses is not known"
         )
-        yield Unchecked("whether the psk ends FreeSWITCH (OpenSSL 3)", why, "Run it as root while FreeSWITCH runs.")
+        yield Unchecked("whether the psk ends FreeSWITCH (OpenSSL 3)", why, "run it as root while FreeSWITCH runs.")
 
 
 def _dies_of_key(process: SwitchProcess) -> bool | None:
