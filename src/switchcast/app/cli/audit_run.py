@@ -33,7 +33,7 @@ _REFRESH_SECONDS: Final = 0.25
 _CHECK_SECONDS: Final = 0.5
 """How often it is asked whether enough has been seen: the answer costs a look at everything."""
 _SILENCE_SECONDS: Final = 10.0
-_BAR: Final = 20
+_BAR: Final = 12
 
 Redact = Callable[[Sequence[Event]], list[Event]]
 
@@ -137,14 +137,14 @@ class Hearing:
                 live.update(self._line(), refresh=True)
 
     def _line(self) -> Text:
-        """``12 s  1,877 events  seen 98.3% of what it sends  ━━━━━━━━╌╌``"""
+        """``12 s  1,877 events  98.3% covered  ━━━━━━━━───``"""
         passed, events = time.monotonic() - self._began, self._audit.events
         text = Text(f"{length_of(passed) if passed >= 1 else '0 s'}  ", no_wrap=True, overflow="ellipsis")
         if not events:
             text.append("nothing heard yet", "yellow" if passed > _SILENCE_SECONDS else "dim")
         else:
             text.append(how_many(events, "event"), "bold")
-            text.append(f"  {self._audit.coverage():.1%} seen of what it sends  ")
+            text.append(f"  {self._audit.coverage():.1%} covered  ")
             whole = round(_BAR * self._share())
             text.append("━" * whole, "green").append("─" * (_BAR - whole), "dim")
         return text.append("  Ctrl-C ends it with the report", "dim")

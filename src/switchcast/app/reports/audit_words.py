@@ -222,15 +222,14 @@ def _authenticated(reach: Reach) -> Fact:
 
 
 def _listening(listening: Listening) -> Iterator[Fact]:
-    joined = ", ".join(listening.joined)
-    yield Fact("Joined here", joined or "nowhere", "interfaces of this host that took the group before this audit did")
+    yield Fact("Joined here", ", ".join(listening.joined) or "on no interface", "before this audit joined")
     if listening.sockets:
         shown = dict.fromkeys(map(_shown, listening.sockets))
         yield Fact("Listening here", ", ".join(shown), "sockets of this host that take its datagrams")
     if listening.ports:
         yield Fact("Behind bridges", ", ".join(listening.ports), "ports behind which somebody has joined")
     for sentence in listening.unknown:
-        yield Fact("Not known", sentence)
+        yield Fact("Not known", "", sentence)
 
 
 def _shown(listener: Listener) -> str:

@@ -1,7 +1,8 @@
 """The audit's report as one page of HTML that can be mailed: no script, nothing from outside, every value escaped.
 
-The page forbids itself by its content security policy whatever it does not have: all but its own style, which is named
-by its hash. So a header that somebody has called ``<script>`` is text, twice over.
+Characters that nobody sees, or that turn text round, are shown by their numbers. And the page forbids itself by its
+content security policy whatever it does not have: all but its own style, which is named by its hash. So a header that
+somebody has called ``<script>`` is text, twice over.
 """
 
 from __future__ import annotations
@@ -81,13 +82,17 @@ def _environment() -> jinja2.Environment:
         import jinja2
     except ImportError:
         raise MissingExtra("audit", "--html") from None
-    return jinja2.Environment(
+    from switchcast.app.cli.render import printable
+
+    environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["visible"] = printable
+    return environment
 
 
 def _text(name: str) -> str:

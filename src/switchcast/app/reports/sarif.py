@@ -44,7 +44,6 @@ def sarif_log(report: AuditReport) -> dict[str, Any]:
             {
                 "tool": {"driver": {"name": "switchcast", "semanticVersion": __version__, "rules": rules}},
                 "automationDetails": {"id": f"switchcast-audit/{report.source}"},
-                "columnKind": "unicodeCodePoints",
                 "invocations": [{"executionSuccessful": report.result.events > 0, "endTimeUtc": _utc(report.made)}],
                 "results": results,
                 "properties": {
