@@ -167,6 +167,8 @@ def test_a_module_without_its_socket_has_ended() -> None:
     (finding,) = found(facts)
     assert (finding.code, finding.severity) == ("switch-module-ended", Severity.CRITICAL)
     assert f"no socket on port {PORT}" in finding.evidence[0]
+    (finding,) = found(replace(facts, firewall=None))  # what would have kept it from that is one of its mends
+    assert "udp length" in finding.mends[1].how
     assert facts.owners is not None
     assert found(replace(facts, owners=replace(facts.owners, hidden=3))) == []  # it may be one that is hidden
 
@@ -247,6 +249,9 @@ def test_what_could_not_be_seen_of_a_switch_is_told() -> None:
     broken = switch(unread=(UnreadPart("the settings of FreeSWITCH's module", "x.xml:3: not XML"),))
     (told,) = switch_checks.unchecked(healthy(switch=broken))
     assert told.why == "x.xml:3: not XML"
+    silent = SwitchFacts(unread=(UnreadPart("what FreeSWITCH says of its module", "no answer", "look at the URL"),))
+    (told,) = switch_checks.unchecked(healthy(switch=silent))  # the only place where was looked
+    assert (told.why, told.how) == ("no answer", "look at the URL")
     (told,) = switch_checks.unchecked(of_process(openssl=None))
     assert "psk" in told.what
     (told,) = switch_checks.unchecked(of_process(openssl="3"))

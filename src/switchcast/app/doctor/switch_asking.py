@@ -38,7 +38,8 @@ async def ask_switch(url: EndpointUrl) -> ModuleAnswers | UnreadPart:
         loaded = await _answer(endpoint, "module_exists mod_event_multicast")
         peers = await _answer(endpoint, "multicast_peers")
     except EndpointError as error:
-        return UnreadPart("what FreeSWITCH says itself", str(error))
+        how = "look at the URL, its password_file, and the switch's event_socket.conf.xml"
+        return UnreadPart("what FreeSWITCH says of its module", str(error), how)
     finally:
         await endpoint.close()
     return answers_of(str(url), loaded, peers, default_password=default)

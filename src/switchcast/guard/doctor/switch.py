@@ -27,7 +27,8 @@ def check(facts: Facts) -> Iterator[Finding]:
         return
     yield from _elsewhere(facts, switch)
     yield from _not_loaded(switch)
-    yield from _inactive(facts, switch)
+    ended = list(_inactive(facts, switch))
+    yield from ended
     module = switch.module
     if module is not None and _may_run(switch):
         yield from _source_address(facts, module)
@@ -39,7 +40,7 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield from _ttl(facts, module)
         yield from _loopback(facts, module)
         yield from _not_reloaded(switch, module)
-    yield from switch_safety.check(facts, switch)
+    yield from switch_safety.check(facts, switch, ended=bool(ended))
 
 
 def unchecked(facts: Facts) -> Iterator[Unchecked]:
@@ -47,13 +48,13 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
     switch = facts.switch
     if switch is None:
         return
-    if not switch.found:
-        where = ", ".join(switch.looked_in) or "the usual places"
+    if not switch.found and switch.looked_in:
+        where = ", ".join(switch.looked_in)
         why = f"no FreeSWITCH runs here as far as can be seen, and there are no settings of one in {where}"
         how = "run it on the host of the switch, or give the URL of its event socket: esl://HOST:8021"
         yield Unchecked("FreeSWITCH's own settings", why, how)
     for part in switch.unread:
-        yield Unchecked(part.what, part.why, "run it as root, or mend the file; fs_cli shows what the switch has.")
+        yield Unchecked(part.what, part.why, part.how)
     yield from switch_safety.unchecked(switch)
 
 

@@ -46,6 +46,8 @@ class UnreadPart:
 
     what: str
     why: str
+    how: str = "run it as root, or mend the file; fs_cli shows what the switch has"
+    """What would let it be read."""
 
 
 @dataclass(frozen=True, slots=True)
