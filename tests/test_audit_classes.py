@@ -194,7 +194,7 @@ def test_a_value_that_says_nothing_is_no_leak(header: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "header", "value", "leaks"),
     [
-        ("PRESENCE_IN", "status", "Back at four, Anna", [Leak.CONTENT]),
+        ("PRESENCE_IN", "status", "Back at four, Anna", [Leak.NAMES]),
         ("PRESENCE_IN", "status", "CS_ROUTING", []),
         ("CUSTOM sofia::register", "status", "Registered(UDP-NAT)", []),
         ("PRESENCE_IN", "unique-id", "3001", [Leak.NUMBERS]),
@@ -258,8 +258,10 @@ def test_a_region_that_is_none_is_told() -> None:
 
 
 def test_simulated_events_are_classed_as_the_recorded_ones_are_labelled() -> None:
-    """Other people, numbers and addresses under the same names. What is missed says nothing there: a callee is only ever
-    ``Outbound Call``, a file a tone."""
+    """Other people, numbers and addresses under the same names.
+
+    What is missed says nothing there: a callee is only ever ``Outbound Call``, a file a tone.
+    """
     values = values_by_header(event.items() for _, _, event in Cluster(nodes=2, cps=4, seed=5, users=20).advance(15))
     truth = {name: leaks for name, leaks in labels().items() if name in values}
     measured = measure(truth, found_in(values))

@@ -70,12 +70,30 @@ def test_of_a_secret_only_the_length_shows(leak: Leak, text: str) -> None:
 
 
 @PROPERTY
-@given(st.sampled_from([leak for leak in Leak if leak not in (Leak.CREDENTIALS, Leak.DTMF, Leak.CONTENT)]), st.text())
+@given(
+    st.sampled_from([Leak.NAMES, Leak.SIP, Leak.CALL, Leak.TOPOLOGY]),
+    st.text(string.ascii_letters + string.digits, min_size=1),
+)
 def test_of_anything_else_a_quarter_shows_at_most(leak: Leak, text: str) -> None:
-    shown = masked(leak, text).partition("…")
-    front = shown[0].removesuffix("@")
-    behind = shown[2].partition(" (")[0].removeprefix("@…") if leak is Leak.NUMBERS else ""
-    assert len(front) + len(behind) <= min(MOST_SHOWN, max(len(text) // 3, 0))
+    assert masked(leak, text) == text[: min(MOST_SHOWN, len(text) // 4)] + "…"
+    assert masked(Leak.SIP, f"sip:{text}@example.com") == text[: min(MOST_SHOWN, len(text) // 4)] + "…@…"
+
+
+@pytest.mark.parametrize(
+    ("leak", "text", "shown"),
+    [
+        (Leak.NUMBERS, "1000", "(4 digits)"),
+        (Leak.NUMBERS, "+49 30 123456", "…56 (10 digits)"),
+        (Leak.OUTSIDE, "8.8.4.4", "8.…"),
+        (Leak.INSIDE, "fd00::2", "fd00:…"),
+        (Leak.CONTENT, "/rec/ann-lee.wav", "(a file, .wav)"),
+        (Leak.CONTENT, "See you.", "(8 characters)"),
+        (Leak.DTMF, "1234#", "(digits)"),
+        (Leak.CREDENTIALS, "x", "(1 character)"),
+    ],
+)
+def test_what_shows_of_each_class(leak: Leak, text: str, shown: str) -> None:
+    assert masked(leak, text) == shown
 
 
 @PROPERTY

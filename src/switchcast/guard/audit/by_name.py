@@ -66,15 +66,15 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *crypto-mandatory* *has-crypto *secure-media *secure-media-confirmed* auth-result *-auth-result
         *cid-type *crypto-tag sip-allow *-disposition *-cause *-codec-string *-codec-name *-codec *-sdp-type
         *privacy* *-digits-timeout channel-state *-callstate *password-policy* *password-required* *-auth-calls
-        *-flags limit-* syntax description
+        *-flags *-required *-needed *-enabled *-allowed limit-* syntax description
         """,
     ),
     (
         Meaning.MEASURE,
         """
-        idle-cpu *-port *-rport port *-epoch *-uepoch *-stamp *-timestamp *-time *-time-* *-seconds *-sec *-ms *-msec
-        *sec *-usec *-timeout timeout *-date *-date-* expires *-expires *-count *-counter *-total *-size *-len
-        *-length length *-sequence cseq *-cseq ssrc *-ssrc *-samples samples *-rate *-bytes *-index *-line
+        idle-cpu *-port *-rport port *-epoch *-uepoch *-stamp *-timestamp *-time *-time-* *-seconds *-sec *-ms
+        *-msec *sec *-usec *-timeout timeout *-date *-date-* expires *-expires *-count *-counter *-total *-size
+        *-len *-length length *-sequence cseq *-cseq ssrc *-ssrc *-samples samples *-rate *-bytes *-index *-line
         *-line-number *-level *-duration duration *-interval *-payload *-pt *-id-type max-* min-* *-max *-min
         max min *-max-* *-min-* *-limit *-status-code *-result-code *-word *-packet-count *-offset *-pos *-score
         *-percent* rtp-audio-* rtp-video-* session-id *-session-count session-* *-seq task-id member-id new-id
@@ -165,7 +165,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *fullname *first-name *last-name *firstname *lastname *surname *given-name *family-name *customer-name
         *contact-name *caller-name *callee-name *calling-name *called-name *person-name *real-name *realname
         *nickname *member-name *cnam *-cnam-* *ani-name hint *employee-name *patient-name *agent-name
-        *user-fullname *vcard-fn
+        *user-fullname *lookup-name *vcard-fn
         """,
     ),
     (
@@ -178,12 +178,13 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *username *user-name user *-user *-user-stripped user-id *-user-id dialed-* *dialed-number
         *dialled-number *called-number *calling-number *caller-number *callee-number *billing-number
         *charge-number *callback-number *transfer-to *transfer-destination *transfer-source *transfer-history
-        *forward-to *forward-number *forward-destination *-mailbox mailbox mailbox-* *-did did did-number *-ddi
-        ddi dp-match query-from *-refer-to refer-to *park-extension *valet-extension *pickup-target *-agent
-        agent *-login login *originated-legs *-msisdn-* *-imsi imsi *-imei imei *presence-id *-aor aor
-        *-recipient recipient *-callee callee *-caller caller *-peer-number *-contact-user from-number to-number
-        *-from-number *-to-number *contact-number *customer-number *-number-dialed *outbound-id *caller-username
-        from to *-chat-to *-chat-from *-email email *-mailto mailto *-mail-to
+        *forward-to *forward-number *forward-*destination *customer-id *-mailbox mailbox mailbox-* *-did did
+        did-number *-ddi ddi dp-match query-from *-refer-to refer-to *park-extension *valet-extension
+        *pickup-target *-agent agent *-login login *originated-legs *-msisdn-* *-imsi imsi *-imei imei
+        *presence-id *-aor aor *-recipient recipient *-callee callee *-caller caller *-peer-number
+        *-contact-user from-number to-number *-from-number *-to-number *contact-number *customer-number
+        *-number-dialed *outbound-id *caller-username from to *-chat-to *-chat-from *-email email *-mailto
+        mailto *-mail-to
         """,
     ),
     (

@@ -21,7 +21,7 @@ class Leak(StrEnum):
     NUMBERS = "numbers"
     """Telephone numbers and extensions."""
     NAMES = "names"
-    """Names of people."""
+    """Names of people, and what they say of themselves: presence notes."""
     SIP = "sip"
     """SIP addresses and other addresses of users."""
     OUTSIDE = "outside"

@@ -1,12 +1,13 @@
 """What may be shown of a value: enough to recognise it in one's own events, too little to learn it from a report.
 
-Of a credential, of dialled digits and of a text nothing is shown but the length, of anything else its first characters:
-a quarter of them, at most four (of a telephone number its last two). A report is passed on by people who mean to tell
-of a leak, and must not be one.
+Of a credential, of dialled digits and of a text nothing is shown but the length, of a telephone number its last two
+digits, of an IP address its first group, of anything else its first characters: a quarter of them, at most four. A
+report is passed on by people who mean to tell of a leak, and must not be one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -19,6 +20,8 @@ LONGEST_EVIDENCE: Final = 80
 MOST_SHOWN: Final = 4
 """Characters of a value, at most."""
 _QUARTER: Final = 4
+_LONGEST_EXTENSION: Final = 6
+"""Digits; of fewer than a telephone number has, two would be too much to show."""
 
 
 def masked(leak: Leak, text: str) -> str:
@@ -57,8 +60,8 @@ def _head(text: str) -> str:
 
 def _number(text: str) -> str:
     digits = [letter for letter in text if letter.isdigit()]
-    tail = "".join(digits[-2:]) if len(digits) > 2 * _QUARTER - 2 else ""
-    return f"…{tail} ({len(digits)} digits)"
+    tail = f"…{digits[-2]}{digits[-1]} " if len(digits) > _LONGEST_EXTENSION else ""
+    return f"{tail}({len(digits)} digits)"
 
 
 def _address(text: str) -> str:
@@ -67,10 +70,18 @@ def _address(text: str) -> str:
     return f"{_head(user.partition('@')[0])}@…" if "@" in user else _head(user)
 
 
+def _ip(text: str) -> str:
+    """The first group: ``10.…``, ``2001:…``."""
+    group = re.match(r"[0-9A-Fa-f]{0,4}[.:]", text)
+    return f"{group[0]}…" if group is not None else _head(text)
+
+
 _MASKS: Final[Mapping[Leak, Callable[[str], str]]] = {
     Leak.CREDENTIALS: _length,
     Leak.CONTENT: _content,
     Leak.DTMF: _nothing,
     Leak.NUMBERS: _number,
     Leak.SIP: _address,
+    Leak.OUTSIDE: _ip,
+    Leak.INSIDE: _ip,
 }

@@ -97,7 +97,7 @@ def _text(value: str) -> Iterator[Clue]:
 
 def _status(value: str) -> Iterator[Clue]:
     if _KNOWN_STATUS.fullmatch(value) is None:
-        yield Leak.CONTENT, value
+        yield Leak.NAMES, value
 
 
 def _recording(value: str) -> Iterator[Clue]:
