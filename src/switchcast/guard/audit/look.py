@@ -74,4 +74,5 @@ class Look:
 
 def keyed(mode: str) -> str:
     """The settings that a ``mode`` with a key of its own takes, word for word."""
-    return f'switchcast key new {KEY_FILE}, the same on every node, and there: mode = "{mode}", key_file = "{KEY_FILE}"'
+    settings = f'mode = "{mode}" and key_file = "{KEY_FILE}"'
+    return f"{settings} on every node, with one key for all: switchcast key new {KEY_FILE}"

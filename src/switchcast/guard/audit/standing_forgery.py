@@ -84,7 +84,7 @@ def well_known_secret(look: Look) -> Iterator[Finding]:
                     "Events can be read and sent by holders of the key only; stock hosts hear nothing.",
                 ),
                 Mend(
-                    "openssl rand -hex 28 > /etc/switchcast/group.psk; on every host: psk_file, "
+                    "(umask 077; openssl rand -hex 28 > /etc/switchcast/group.psk); on every host psk_file, "
                     'and <param name="psk" value="..."/> for the module',
                     "The key must at least be found out; whoever has it can still forge (stock-psk).",
                 ),
