@@ -19,7 +19,7 @@ from switchcast.app.cli.audit_view import print_report
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds, warn
 from switchcast.app.cli.render import error_console
 from switchcast.app.cli.running import run
-from switchcast.app.reports.audit_report import AuditReport
+from switchcast.app.reports.audit_report import AuditReport, less
 from switchcast.app.reports.files import check_writable, write_report
 from switchcast.endpoints import Endpoint, make_endpoint
 from switchcast.errors import UsageError
@@ -91,7 +91,7 @@ def audit(
     reach = reach_of_source(endpoint.url, None if bindings.strip().lower() == "all" else bindings)
     tried = _tried(policy, kept)
     auditor = _Auditor(endpoint, reach, kept)
-    auditor.attend(region, reveal=reveal, tried=tried)
+    auditor.attend(region, reveal=reveal, tried=tried, suggested=policy is None)
     run(auditor.run(limits, wanted, gates))
 
 
@@ -171,13 +171,14 @@ class _Auditor:
         self._kept = kept
         self._listening = read_listening(reach)  # before this process listens itself
 
-    def attend(self, region: str | None, *, reveal: bool, tried: RedactionPolicy | None) -> None:
+    def attend(self, region: str | None, *, reveal: bool, tried: RedactionPolicy | None, suggested: bool) -> None:
         """Get ready to audit, with what ``tried`` leaves beside it. Raises ``MissingExtra`` and ``UsageError``."""
         from switchcast.guard.audit.classifier import Classifier  # with all that is known of telephone numbers
 
         self._sightings = Sightings(Classifier(region, reveal=reveal))
         self._before = Audit(self._sightings)
         self._tried = tried
+        self._trying_suggested = suggested
         self._after = None if tried is None else Audit(Classifier(region, reveal=reveal))
 
     async def run(self, limits: Limits, wanted: _Wanted, gates: Gates) -> int:
@@ -190,7 +191,10 @@ class _Auditor:
 
     def _report(self, hearing: Hearing, *, revealed: bool) -> AuditReport:
         result = self._before.result()
+        suggestion = suggest(self._kept, result) if self._kept else None
         after = None if self._after is None else self._after.result()
+        if after is not None and suggestion is not None and self._trying_suggested:
+            after = less(after, [(left.kind, left.header) for left in suggestion.left_out])
         findings = standing_findings(
             [self._reach],
             result,
@@ -209,7 +213,7 @@ class _Auditor:
             findings=tuple(findings),
             comparison=None if after is None or self._tried is None else compare(self._tried.name, result, after),
             under=after,
-            suggestion=suggest(self._kept, result) if self._kept else None,
+            suggestion=suggestion,
             revealed=revealed,
             lost=hearing.lost,
         )

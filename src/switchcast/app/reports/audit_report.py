@@ -6,8 +6,8 @@ header, in how many kinds. A header that stands in fifty kinds is one ``Place``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 from switchcast.guard.audit.comparison import Comparison
@@ -25,6 +25,7 @@ __all__ = [
     "Listening",
     "Place",
     "leak_rows",
+    "less",
     "sections_of",
 ]
 
@@ -185,12 +186,32 @@ def leak_rows(result: AuditResult) -> tuple[LeakRow, ...]:
     )
 
 
+def less(result: AuditResult, places: Iterable[tuple[str, str | None]]) -> AuditResult:
+    """``result`` without these headers, and bodies where one is ``None``, each given with its kind of event.
+
+    A policy that is suggested is tried while it is not yet known what will be found; what it leaves out for that reason
+    is taken away here.
+    """
+    gone = set(places)
+    kinds = [_kind_less(kind, gone) for kind in result.kinds]
+    octets = sum(before.bytes - after.bytes for before, after in zip(result.kinds, kinds, strict=True))
+    return replace(result, kinds=kinds, bytes=result.bytes - octets)
+
+
 def sections_of(result: AuditResult) -> Iterator[tuple[KindRow, int, tuple[Leak, ...]]]:
     """Each kind of event, most frequent first, with how many of its headers give something away, and which classes."""
     for kind in sorted(result.kinds, key=lambda row: (-row.events, row.kind)):
         giving = [header for header in _rows_of(kind) if header.found]
         classes = {found.leak for header in giving for found in header.found}
         yield kind, len(giving), tuple(sorted(classes, key=lambda leak: leak.rank))
+
+
+def _kind_less(kind: KindRow, gone: Collection[tuple[str, str | None]]) -> KindRow:
+    headers = [header for header in kind.headers if (kind.kind, header.name) not in gone]
+    body = None if (kind.kind, None) in gone else kind.body
+    octets = sum(header.bytes for header in _rows_of(kind)) - sum(header.bytes for header in headers)
+    octets -= 0 if body is None else body.bytes
+    return replace(kind, headers=headers, body=body, bytes=kind.bytes - octets)
 
 
 def _rows_of(kind: KindRow) -> list[HeaderRow]:
