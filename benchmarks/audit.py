@@ -157,11 +157,9 @@ def memory_of_others(child: Child, shapes: int) -> list[Row]:
     empty = child.ask("invent", 0, 0, 0, 0)["rss"]
     for number in range(kinds):
         child.ask("invent", 1, headers, shapes, number)
-    full = child.ask("invent", LIMITS["audit_kinds"], 1, 1, kinds)
+    child.ask("invent", LIMITS["audit_kinds"], 1, 1, kinds)
+    full, *_, beyond = (child.ask("invent", LIMITS["audit_kinds"], 32, 1, turn * 10_000) for turn in range(1, 12))
     check(set(full["uncounted"]) >= {"kinds", "headers", "senders"}, "audit: a bound was not reached")
-    beyond = full
-    for turn in range(1, 11):
-        beyond = child.ask("invent", LIMITS["audit_kinds"], 32, 1, turn * 10_000)
     return [
         Row(
             benchmark="audit",

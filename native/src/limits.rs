@@ -160,8 +160,8 @@ pub const UNTOLD_GAPS: usize = 1_024;
 /// richest recording has 126; the switch has 94 events and some 60 subclasses.
 pub const AUDIT_KINDS: usize = 1_024;
 
-/// Headers that it counts apart, those of all kinds together. Each costs 200 bytes, a kilobyte more once its values have
-/// had all the shapes that there is room for, and what it was found to give away. The richest recording has 9,222.
+/// Headers that it counts apart, those of all kinds together. Each costs 2 KB with what it was found to give away, and
+/// 3 KB once its values have had all the shapes that there is room for. The richest recording has 9,222.
 pub const AUDIT_HEADERS: usize = 32_768;
 
 /// Headers of one kind among those: who makes up names of headers does not take the room of all other kinds with it.
