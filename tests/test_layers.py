@@ -3,14 +3,14 @@
 ::
 
     app                                        puts the parts together
-    views  rules  guard  archive               features: never one another
+    views  rules  guard                        features: never one another
     node                                       listening
     line: reloading                            from one plan to the next
           sources, above sinks                 what runs on either side of the queues
           plan  holding                        what is to run, and endpoints in use
     bus
     endpoints
-    simulation
+    simulation  archive                        a cluster made up; the history on disk and its stories
     wire
     settings                                   what tables of settings are made of
     keys                                       group keys and signing keys, from their files
@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "settings": {"quantities"},
     "wire": BASE,
     "simulation": BASE | {"wire"},
-    "endpoints": BASE | SECRETS | {"wire", "simulation", "quantities"},
+    "endpoints": BASE | SECRETS | {"wire", "simulation", "archive", "quantities"},
     **dict.fromkeys(CHECKS, BASE | {"gaps"}),
     "bus": BASE | {"wire", "endpoints", "gaps"},
     "plan": BASE | {"keys", "endpoints", "bus", "addresses", "loops"},
@@ -65,7 +65,7 @@ MAY_IMPORT = {
     "views": BASE | {"settings", "wire", "endpoints", "bus", "node"},
     "rules": BASE | {"settings", "quantities", "wire", "endpoints", "bus", "node"},
     "guard": BASE | {"settings", "system", "wire", "endpoints", "bus", "node"},
-    "archive": BASE | {"settings", "wire", "endpoints", "bus", "node"},
+    "archive": BASE | {"settings", "quantities", "wire"},
     "testing": LINE | {"simulation"},
     "app": LINE
     | SECRETS
@@ -78,16 +78,22 @@ MAY_IMPORT = {
 
 EVERYWHERE = {"pydantic", "structlog"}
 HOMES = {
+    "duckdb": ("archive/",),
+    "fastapi": ("app/api/",),
     "httpx": ("rules/actions/",),
     "jinja2": ("app/reports/",),
     "phonenumbers": ("guard/audit/",),
     "prometheus_client": ("app/",),
     "pydantic_settings": ("app/config/",),
+    "pyarrow": ("archive/",),
     "pyroute2": ("system/",),
     "rich": ("app/",),
+    "sse_starlette": ("app/api/",),
     "stamina": ("rules/actions/",),
+    "starlette": ("app/api/",),
     "typer": ("app/cli/",),
-    "zstandard": ("endpoints/",),
+    "uvicorn": ("app/api/",),
+    "zstandard": ("archive/", "endpoints/"),
 }
 """Each other dependency, and where it may be imported."""
 

@@ -1,0 +1,1 @@
+"""The node over HTTP: JSON for programs, a live stream for dashboards."""
