@@ -22,6 +22,8 @@ RTN_UNICAST: Final = 1
 RTN_LOCAL: Final = 2
 RTN_BROADCAST: Final = 3
 RTN_MULTICAST: Final = 5
+FORBIDDING: Final = {errno.EINVAL: "a blackhole route", errno.EACCES: "a prohibit route"}
+"""What the kernel answers where a route of that kind is met: EHOSTUNREACH for an unreachable one."""
 REFUSING: Final = {6: "a blackhole route", 7: "an unreachable route", 8: "a prohibit route"}
 
 
@@ -48,15 +50,18 @@ class Unroutable:
 def route_to(address: str, interface: str | None = None) -> Route | Unroutable:
     """The way to an IPv4 or IPv6 address or group; by ``interface`` only, when one is named. Raises ``OSError``."""
     by: dict[str, int] = {}
-    try:
-        if interface is not None:
+    if interface is not None:
+        try:
             by["oif"] = socket.if_nametoindex(interface)
+        except OSError:
+            return Unroutable(address, os.strerror(errno.ENODEV))
+    try:
         with routing() as netlink:
             message = next(iter(netlink.route("get", dst=address, **by)))
             kind, leaves_by = message["type"], message.get("oif")
     except OSError as error:
         if error.errno in NO_WAY:
-            return Unroutable(address, os.strerror(error.errno or 0))
+            return Unroutable(address, FORBIDDING.get(error.errno, os.strerror(error.errno)))
         raise
     if kind not in (RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST) or leaves_by is None:
         return Unroutable(address, REFUSING.get(kind, "the routing table says nothing of it"))

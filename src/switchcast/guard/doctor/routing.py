@@ -119,7 +119,7 @@ def _caught(facts: Facts) -> Iterator[tuple[Sender, Link]]:
     """Senders that are dropped where their datagrams come in, as the routing table has the way back to them."""
     for sender in facts.senders or ():
         came = find_link(facts.links or (), sender.interface) if sender.interface else facts.link
-        if came is None or sender.back is None or version_of(sender.address) != 4 or came.loopback:
+        if came is None or sender.back is None or version_of(sender.address) != 4 or came.loopback or sender.heard:
             continue
         if isinstance(sender.back, Unroutable):
             dropped = came.rp_filter in (STRICT, LOOSE)
