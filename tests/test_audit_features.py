@@ -10,7 +10,9 @@ import pytest
 from switchcast import Event, StockFrames
 from switchcast._native import ESSENTIAL_HEADERS
 from switchcast.errors import UsageError
+from switchcast.guard.audit.classifier import Classifier
 from switchcast.guard.audit.features import FEATURES, Feature, features_named
+from switchcast.guard.audit.suggest import NEVER
 from switchcast.guard.policy import shipped
 from switchcast.guard.policy_words import read_kinds, warn_of
 
@@ -68,6 +70,17 @@ def test_a_feature_names_whole_headers_each_once_and_nothing_that_may_never_leav
         assert not set(lower) & {name.lower() for name in ESSENTIAL_HEADERS}
         assert [name for name in lower if FORBIDDEN.search(name)] == []
         assert warn_of(read_kinds([", ".join(need.kinds)])) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["4930123456", "Anna", "1000@pbx.example", "7f2c9a01b3", "3/1 (0/0)", "/var/lib/a.wav"]
+)
+def test_the_audit_takes_none_of_these_headers_for_a_secret_by_its_name(value: str) -> None:
+    classifier = Classifier()
+    for kind, headers in needed(FEATURES).items():
+        for header in headers:
+            secrets = [match for match in classifier.of(kind, header, value) if match.leak in NEVER]
+            assert [match for match in secrets if match.by == "name"] == [], f"{kind}: {header}"
 
 
 @pytest.fixture(scope="module")
