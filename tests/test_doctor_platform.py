@@ -65,7 +65,7 @@ def test_facts_that_could_not_be_read_are_no_findings() -> None:
             Severity.CRITICAL,
         ),
         (
-            healthy(links=(link(multicast=False),), platform=platform(Medium.TUNNEL)),
+            healthy(links=(link(kind="tun"),), platform=platform(Medium.TUNNEL)),
             "tunnel-without-multicast",
             Severity.CRITICAL,
         ),
@@ -99,7 +99,7 @@ def test_where_it_runs(facts: Facts, code: str, severity: Severity) -> None:
         healthy(platform=platform(Medium.VETH, container=DOCKER, default_interfaces=()), probe=ALONE),
         healthy(links=(link(index=7),), platform=platform(Medium.WIRELESS)),  # /sys is of another network
         healthy(links=(link(kind="gretap"),)),
-        healthy(links=(link(),), platform=platform(Medium.TUNNEL)),  # a tap, with its multicast flag
+        healthy(links=(link(kind="tun"),)),  # a tap
         healthy(platform=platform(Medium.BOND, bond_mode="active-backup")),
         healthy(clock=UNSYNCHRONISED),  # nothing in stock mode looks at a clock
         healthy(SEALED, clock=Clock(True, 0.4, 0.5, step=0.2)),

@@ -86,6 +86,7 @@ def test_interfaces_are_told_apart(tmp_path: Path) -> None:
     lay_interface(tmp_path, "br0", 7, bridge__multicast_snooping="1")
     lay_interface(tmp_path, "veth1", 8, iflink="9")
     lay_interface(tmp_path, "tun0", 10, type="65534", flags="0x1091", tun_flags="0x1")
+    lay_interface(tmp_path, "tap0", 13, tun_flags="0x5002")
     lay_interface(tmp_path, "wg0", 11, type="65534", flags="0x91", uevent="DEVTYPE=wireguard\n")
     lay_interface(tmp_path, "mac0", 12, uevent="DEVTYPE=macvlan\n", iflink="2")
     lay(tmp_path, {"sys/class/net/bonding_masters": "bond0\n"})
@@ -100,6 +101,7 @@ def test_interfaces_are_told_apart(tmp_path: Path) -> None:
         "br0": Medium.BRIDGE,
         "veth1": Medium.VETH,
         "tun0": Medium.TUNNEL,
+        "tap0": Medium.ETHERNET,
         "wg0": Medium.TUNNEL,
         "mac0": Medium.OTHER,
     }

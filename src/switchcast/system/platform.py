@@ -24,6 +24,7 @@ _MOST_BYTES: Final = 262_144
 """Bytes read of a file: ``mountinfo`` has a line a mount."""
 
 _ETHERNET: Final = 1
+_IFF_TAP: Final = 0x2
 _TUNNELS: Final = frozenset({65534, 768, 769, 776, 778, 823})
 """``ARPHRD_`` of links that carry IP alone (``linux/if_arp.h``): none, tunnel, tunnel6, SIT, GRE, GRE over IPv6."""
 
@@ -181,11 +182,12 @@ def _medium(folder: Path) -> Medium:
     if kind in named:
         return named[kind]
     owned = {"wireless": Medium.WIRELESS, "phy80211": Medium.WIRELESS, "bonding": Medium.BOND, "bridge": Medium.BRIDGE}
-    owned |= {"tun_flags": Medium.TUNNEL}
     for name, medium in owned.items():
         if (folder / name).exists():
             return medium
     family = _number(folder / "type", _ETHERNET)
+    if _number(folder / "tun_flags", 0) & _IFF_TAP:
+        return Medium.ETHERNET  # whole frames, to a program in place of a wire
     if family == 772:  # ARPHRD_LOOPBACK
         return Medium.LOOPBACK
     if family in _TUNNELS:

@@ -21,8 +21,8 @@ FRESH_SECONDS: Final = 30.0
 _STEP_SECONDS: Final = 1.0
 """A step below this is a clock being put right."""
 
-_DEAF_TUNNELS: Final = frozenset({"wireguard", "tun", "ipip", "sit", "ip6tnl", "vti", "vti6", "xfrm"})
-"""Links that pass on what is addressed to the one peer behind them. GRE and VXLAN carry groups."""
+_DEAF_TUNNELS: Final = frozenset({"wireguard", "ipip", "sit", "ip6tnl", "vti", "vti6", "xfrm"})
+"""Links that pass on what is addressed to the one peer behind them. GRE, VXLAN and tap carry groups."""
 
 _BY_UNICAST: Final = Mend(
     "udp://HOST:PORT as the endpoint's URL, or the addresses of all hosts in place of the group: "
@@ -137,14 +137,13 @@ def _vlan(facts: Facts, link: Link | None) -> Iterator[Finding]:
 
 
 def _tunnel(link: Link, medium: Medium | None) -> Iterator[Finding]:
-    if link.kind not in _DEAF_TUNNELS and not (medium is Medium.TUNNEL and not link.multicast):
+    if link.kind not in _DEAF_TUNNELS and not (link.kind == "tun" and medium is Medium.TUNNEL):
         return
-    kind = link.kind or "a tunnel"
     yield Finding(
         code="tunnel-without-multicast",
         severity=Severity.CRITICAL,
-        title=f"{link.name} is a tunnel ({kind}) that carries no groups.",
-        evidence=(f"{link.name}: {kind}, multicast flag {'set' if link.multicast else 'not set'}",),
+        title=f"{link.name} is a tunnel ({link.kind}) that carries no groups.",
+        evidence=(f"{link.name}: {link.kind}, multicast flag {'set' if link.multicast else 'not set'}",),
         cause="Such a tunnel sends each packet to the one peer that has its address, and a group is nobody's.",
         mends=(
             Mend("interface=eth0 in the URL, if the hosts share a link", "Joins and sends there."),
