@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -142,3 +143,11 @@ def test_names_are_taken_in_any_order_once_and_in_any_case() -> None:
 def test_what_is_no_feature_is_told_with_those_that_are(keep: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         features_named(keep)
+
+
+def test_the_documentation_tells_of_each_in_the_same_words() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "audit.md").read_text(encoding="utf-8")
+    table = page.partition("| `--keep` | what goes on working |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\S+)` \| (.*) \|$", table, re.MULTILINE) == [
+        (feature.name, feature.what) for feature in FEATURES.values()
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -350,3 +351,9 @@ def test_several_endpoints_are_each_looked_at() -> None:
         STOCK,
         "udp://10.0.0.8",
     ]
+
+
+def test_the_documentation_tells_of_every_code() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "audit.md").read_text(encoding="utf-8")
+    table = page.partition("| code | what it says |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\S+)` \| .* \|$", table, re.MULTILINE) == list(CODES)
