@@ -87,7 +87,7 @@ def test_the_recording_under_a_key_is_classed_like_the_plain_one(psk_datagrams: 
     assert alarms == set()
 
 
-@pytest.mark.parametrize("origin", ["wiki", "invented"])
+@pytest.mark.parametrize("origin", ["wiki", "invented", "public"])
 def test_values_that_were_held_out_are_classed_too(origin: str) -> None:
     classifier = Classifier()
     rows = [row for row in labelled_values() if row.origin == origin]

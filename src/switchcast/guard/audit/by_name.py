@@ -91,7 +91,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
     (
         Meaning.PARTY,
         """
-        sip-auth-username *-auth-username auth-username auth-user
+        sip-auth-username *-auth-username auth-username auth-user *acl-token
         """,
     ),
     (
@@ -109,7 +109,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *crypto-line *srtp*key* *-psk psk *credential* *-sessid sessid *cookie *jsessionid *-otp otp
         *security-code *-cvv cvv *-cvc cvc *card-number *card-no *cardnum* *-iban iban *-ssn ssn *ice-pwd
         *zrtp-sas* *master-key *auth-key *-dsn dsn *connection-string *-bearer *-jwt jwt *encryption-key
-        *hash-key *-identity-header sip-h-identity
+        *hash-key
         """,
     ),
     (
@@ -220,6 +220,8 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         """,
     ),
 )
+_LONGEST_NAME: Final = 128
+"""Characters of a name that are looked at; FreeSWITCH's own receiver keeps 122."""
 _IN_FRONT: Final = re.compile(
     r"(?:variable-|nolocal:|orig-(?=core-|event-)|sip-(?:h|rh|ph|bh|bye-h|nobye-h|i)-(?:x-)?|x-(?!-))+"
 )
@@ -240,7 +242,7 @@ _NAMES_OF_KINDS: Final = frozenset(name for name, _ in _OF_KINDS)
 
 def meaning_of(kind: str, header: str) -> Meaning:
     """What stands under ``header`` in an event of this ``kind``. Costs a look-up when the name has been seen before."""
-    name, meaning = _known(header)
+    name, meaning = _known(header[:_LONGEST_NAME])
     if name in _NAMES_OF_KINDS:
         for (other, start), of_kind in _OF_KINDS.items():
             if other == name and kind.startswith(start):
@@ -251,7 +253,7 @@ def meaning_of(kind: str, header: str) -> Meaning:
 @lru_cache(maxsize=MOST_NAMES)
 def _known(header: str) -> tuple[str, Meaning]:
     """The name as it is compared, and what it means in any event."""
-    name = header[:128].lower().replace("_", "-")
+    name = header.lower().replace("_", "-")
     bare = _IN_FRONT.sub("", name, count=1) if _IN_FRONT.match(name) else name
     for meaning, pattern in _PATTERNS:
         if pattern.match(bare):

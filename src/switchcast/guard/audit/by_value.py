@@ -90,7 +90,7 @@ _DISPLAYED: Final = re.compile(
 _TAG: Final = re.compile(r";tag=([\w.~%-]+)", re.IGNORECASE)
 
 _IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w)|(?<=_)(?:\d{1,3}\.){3}\d{1,3}(?=_)")
-_IPV6: Final = re.compile(r"(?<![\w:.])[0-9a-f]{0,4}:(?:[0-9a-f]{0,4}:)+[0-9a-f.]*(?![\w:])", re.IGNORECASE)
+_IPV6: Final = re.compile(r"(?<![\w:.])[0-9a-f]{0,4}:(?:[0-9a-f]{0,4}:){1,8}[0-9a-f.]{0,15}(?![\w:])", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"(?<![\w.,:/+-])(?:\+\s?\d|\(?\d)(?:[\s().-]{0,2}\d|/(?=\d)){5,17}(?![\w:-]|[.,]\d)")
 _PLUS_NUMBER: Final = re.compile(r"(?<![\w+])\+\s?\d(?:[\s().-]{0,2}\d){5,16}(?!\d)")
 _MOMENT: Final = re.compile(

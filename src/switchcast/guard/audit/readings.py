@@ -34,6 +34,8 @@ _PRESSED: Final = re.compile(r"[0-9*#a-dw,+ @]*[0-9*#][0-9*#a-dw,+ @]*", re.IGNO
 _PARTY_DIGITS: Final = re.compile(r"(?<![\w.])\+?(?:\d[\s().-]?){0,24}[\d*#]{2,24}(?![\w.])")
 _IN_TRANSFER: Final = re.compile(r"\d{10}:[0-9a-f-]{36}:\w+:([^/|]*)")
 _USER: Final = re.compile(r"[^\W\d][\w.+-]{0,63}")
+_SERVICES: Final = frozenset("operator voicemail conference park parking echo queue ivr start stop s h t i".split())
+"""What stands where a number could, and is nobody."""
 _SOURCE: Final = re.compile(r".*\.(?:c|cpp|lua|js|py|so)|mod_\w+")
 _KNOWN_STATUS: Final = re.compile(
     r"CS_\w+|(?:un)?registered(?:\(.*\))?|(?:in)?active(?: \(\d+ (?:caller|waiting)s?\))?|(?:un)?available"
@@ -115,7 +117,7 @@ def _party(value: str) -> Iterator[Clue]:
     digits = _PARTY_DIGITS.search(value)
     if digits is not None and not _IP.fullmatch(value):
         yield Leak.NUMBERS, digits[0]
-    elif _USER.fullmatch(value) and not _SOURCE.fullmatch(value) and not says_nothing(value):
+    elif _USER.fullmatch(value) and not _SOURCE.fullmatch(value) and value.lower() not in _SERVICES:
         yield Leak.SIP, value
 
 
