@@ -168,4 +168,4 @@ def test_an_owner_that_cannot_be_told_is_unknown_and_said_so() -> None:
     (told,) = ports.unchecked(replace(facts, owners=None, unread={"owners": "no /proc"}))
     assert told.why == "no /proc"
     (finding,) = ports.check(replace(facts, owners=Owners()))
-    assert "outside of this container" in finding.evidence[1]
+    assert "hidden from here" in finding.evidence[1]

@@ -155,6 +155,15 @@ def test_the_way_out_is_named_by_the_address_it_had() -> None:
     assert len(finding.mends) == 1
 
 
+def test_a_group_that_nodes_have_to_themselves_is_worth_a_notice() -> None:
+    apart = switch(module=module_file(address=("225.1.1.1",), port=4243), answers=None)
+    said = found(healthy(URL + "?mode=traced", switch=apart))
+    assert {finding.code: finding.severity for finding in said if finding.code != "switch-zero-length"} == {
+        "switch-group-differs": Severity.NOTICE,
+        "switch-port-differs": Severity.NOTICE,
+    }
+
+
 def test_a_group_that_is_one_of_several_is_less_bad() -> None:
     facts = replace(of_module(), target=healthy("multicast://239.192.1.1,239.192.1.2:4242").target)
     (finding,) = found(facts)

@@ -47,7 +47,7 @@ def owner_text(facts: Facts, socket: UdpSocket) -> str:
         return ", ".join(str(owner) for owner in owners[:3])
     if owners is None:
         return f"an unknown process of the user with number {socket.uid}"
-    return "a process outside of this container, or the kernel"
+    return f"a process that is hidden from here, of the user with number {socket.uid}"
 
 
 def _listed(facts: Facts, sockets: tuple[UdpSocket, ...]) -> tuple[str, ...]:

@@ -177,6 +177,11 @@ def _source_address(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
         )
 
 
+def _apart(facts: Facts) -> Severity:
+    """How bad it is not to meet FreeSWITCH on the endpoint: nodes of ours can have a traced group to themselves."""
+    return Severity.CRITICAL if facts.target.mode == "stock" else Severity.NOTICE
+
+
 def _group(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
     ours, theirs = groups_of(facts.target.groups), groups_of(module.address)
     missing = sorted(ours - theirs)
@@ -184,7 +189,7 @@ def _group(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
         return
     yield Finding(
         code="switch-group-differs",
-        severity=Severity.WARNING if ours & theirs else Severity.CRITICAL,
+        severity=Severity.WARNING if ours & theirs else _apart(facts),
         title="FreeSWITCH on this host is on another group than the endpoint examined.",
         evidence=(
             f"{module.at('address')}: {', '.join(module.address)}",
@@ -206,7 +211,7 @@ def _port(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
         return
     yield Finding(
         code="switch-port-differs",
-        severity=Severity.CRITICAL,
+        severity=_apart(facts),
         title=f"FreeSWITCH uses port {module.port}, the endpoint examined port {facts.target.port}.",
         evidence=(f"{module.at('port')}: {module.port}", f"{facts.target.url}: {facts.target.port}"),
         cause="The port is part of where a datagram goes: on another one it is not heard.",
