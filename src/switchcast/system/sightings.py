@@ -25,6 +25,7 @@ _SENT_BY_US: Final = 4
 _HEADS: Final = 64
 """Bytes that are read of a packet: both addresses, and more is not needed."""
 _MOST_AT_ONCE: Final = 256
+_CARRIED: Final = (bytes([socket.IPPROTO_UDP]), bytes([socket.IPPROTO_FRAGMENT]))
 # Classic BPF: load a word at an offset, go on where it is equal, else to the end; return how many bytes to keep.
 _LOAD: Final = 0x20
 _EQUAL: Final = 0x15
@@ -33,7 +34,7 @@ _RETURN: Final = 0x06
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A packet to the group came in by ``interface``, from ``source``."""
+    """A UDP packet to the group came in by ``interface``, from ``source``."""
 
     source: str
     interface: str
@@ -75,8 +76,9 @@ class SightingListener:
                 packet, (interface, _, kind, *_) = self._socket.recvfrom(_HEADS)
             except BlockingIOError:
                 break
-            source = packet[12:16] if self._version == 4 else packet[8:24]
-            if kind != _SENT_BY_US and interface != "lo" and len(source) in (4, 16):
+            source, carried = (packet[12:16], packet[9:10]) if self._version == 4 else (packet[8:24], packet[6:7])
+            # IGMP goes to the group too, for which its queriers need no address.
+            if kind != _SENT_BY_US and interface != "lo" and carried in _CARRIED and len(source) in (4, 16):
                 seen.append(Sighting(str(ipaddress.ip_address(source)), interface))
         return seen
 

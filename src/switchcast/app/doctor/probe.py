@@ -25,6 +25,9 @@ __all__ = ["LEAST_ROUNDS", "Probe"]
 LEAST_ROUNDS: Final = 10
 """How often the ladder is climbed in a wait that is too short for one a second."""
 _MOST_SENDERS: Final = 256
+_COMMON_MTU: Final = 1500
+_HEADERS: Final = 48
+"""Bytes in front of a fragment's payload, at most."""
 _ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - an endpoint's own address may say so
 
 
@@ -63,6 +66,7 @@ class Probe:
         self._ears: list[tuple[socket.socket, list[_Way], bool]] = []
         self._join_errors: dict[str, str] = {}
         self._refused: set[str] = set()
+        self._fragments = 0
 
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -132,6 +136,7 @@ class Probe:
             neighbours=tuple(neighbours),
             join_errors=self._join_errors,
             refused=tuple(sorted(self._refused)),
+            fragments=self._fragments,
             crowded=sum(way.talk.crowded for way in self._ways),
         )
 
@@ -215,11 +220,15 @@ class Probe:
         now = asyncio.get_running_loop().time()
         for datagram, arrival in received(ear, on_link=on_link):
             if not on_link:
-                self._note(arrival)
+                self._note(arrival, len(datagram))
             for way in _meant(ways, arrival, self._own):
                 way.talk.take(datagram, arrival, now)
 
-    def _note(self, arrival: Arrival) -> None:
+    def _note(self, arrival: Arrival, size: int) -> None:
+        if arrival.address not in self._own:
+            mtu = self._link.mtu if self._link is not None else _COMMON_MTU
+            pieces = -(-size // (mtu - _HEADERS))
+            self._fragments += pieces if pieces > 1 else 0
         if arrival.address not in self._own and len(self.senders) < _MOST_SENDERS:
             self.senders[arrival.address] = arrival.interface
 

@@ -170,6 +170,8 @@ class ProbeResult:
     """By group: what the kernel said when it refused to join it, or to listen to it."""
     refused: tuple[str, ...] = ()
     """Unicast addresses whose host answered that nobody listens on the port."""
+    fragments: int = 0
+    """About how many fragments the datagrams had that came in from others: the probe's own load."""
     crowded: int = 0
     """Datagrams that were not looked at, since too many strangers spoke."""
 

@@ -159,7 +159,9 @@ def _memory(facts: Facts, version: int, family: str) -> Iterator[Finding]:
     if high is None or version not in (facts.target.versions or (4,)):
         return
     wanted = FAILURES[version][2]
-    rate = facts.grown((wanted,)).get(wanted, 0) / facts.waited if facts.waited else 0.0
+    probed = facts.probe.fragments if facts.probe is not None else 0
+    came = max(facts.grown((wanted,)).get(wanted, 0) - probed, 0)
+    rate = came / facts.waited if facts.waited else 0.0
     filled = int(rate * LOST_PART * PACKET_MEMORY * (kept or 30))
     if high >= LEAST_MEMORY and filled <= high:
         return

@@ -136,7 +136,10 @@ def _limit_shown(facts: Facts, sysctl: str, wanted: bool) -> Iterator[str]:
 
 def _nobody(facts: Facts, probe: ProbeResult) -> Iterator[Finding]:
     """A unicast address whose host says that the port is nobody's."""
+    there = {neighbour.group for neighbour in probe.neighbours}  # it had only not begun yet, or was done sooner
     for address in probe.refused:
+        if address in there:
+            continue
         yield Finding(
             code="nobody-listens",
             severity=Severity.CRITICAL,

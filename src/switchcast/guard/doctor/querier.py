@@ -114,30 +114,24 @@ def _several(queries: Queries) -> Iterator[Finding]:
 
 
 def _old(facts: Facts, queries: Queries) -> Iterator[Finding]:
-    """A querier of a version that knows no source-specific joins: every host of the link falls back to it."""
+    """Hosts that name their senders are not understood: they answer in the version in which they are asked."""
     current = 3 if queries.version == 4 else 2
     old = [query for query in queries.heard if query.version < current]
-    if not old:
+    if not old or not facts.target.sources:
         return
     query = old[0]
-    needed = bool(facts.target.sources)
     yield Finding(
         code="querier-old-version",
-        severity=Severity.CRITICAL if needed else Severity.NOTICE,
-        title=f"The querier speaks {query.protocol}v{query.version}, which knows no source-specific joins.",
-        evidence=(f"{query.protocol}v{query.version} query from {query.source} on {query.interface or 'the link'}",),
-        cause=(
-            "Hosts answer in the version they are asked in, so joins that name their senders (source=) are not "
-            "understood by the network."
-            if needed
-            else "Hosts answer in the version they are asked in. A plain join "
-            "is understood by every version; one that names its senders (source=) would not be."
+        severity=Severity.CRITICAL,
+        title=f"The querier speaks {query.protocol}v{query.version}, which knows no joins that name their senders.",
+        evidence=(
+            f"{query.protocol}v{query.version} query from {query.source} on {query.interface or 'the link'}",
+            f"source= in the URL names {len(facts.target.sources)}",
         ),
+        cause="All hosts of the link answer in the version in which they are asked, so the network hears of no source.",
         mends=(
             Mend(
-                "ip link set dev BRIDGE type bridge mcast_igmp_version 3"
-                if queries.version == 4
-                else "ip link set dev BRIDGE type bridge mcast_mld_version 2",
+                f"ip link set dev BRIDGE type bridge mcast_{query.protocol.lower()}_version {current}",
                 "a Linux bridge that asks uses the current version; on a switch or router set it there",
             ),
         ),

@@ -1,0 +1,77 @@
+"""``switchcast doctor`` on the hosts of a test: each in its network namespace, several at the same time.
+
+The commands are forked from one process that has imported everything already, so that what takes time is the wait alone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from tests.namespaces import Host
+
+__all__ = ["Answer", "doctors"]
+
+_FORKS: Final = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["pytest", "tests.doctors_loaded"])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the doctor said on one host, and how it ended."""
+
+    host: str
+    code: int
+    said: dict[str, Any]
+    complaint: str
+
+    @property
+    def findings(self) -> dict[str, dict[str, Any]]:
+        """By code."""
+        return {finding["code"]: finding for each in self.said["endpoints"] for finding in each["findings"]}
+
+    @property
+    def unchecked(self) -> list[str]:
+        """What was not checked."""
+        return [each["what"] for endpoint in self.said["endpoints"] for each in endpoint["unchecked"]]
+
+
+def doctors(*orders: tuple[Host, list[str]]) -> list[Answer]:
+    """Run ``switchcast doctor --json ARGUMENTS`` on each host at the same time."""
+    started = []
+    for host, arguments in orders:
+        ours, theirs = _FORKS.Pipe(duplex=False)
+        process = _FORKS.Process(target=_examine, args=(host, arguments, theirs))
+        process.start()
+        theirs.close()
+        started.append((host, process, ours))
+    answers = []
+    for host, process, ours in started:
+        code, said, complaint = ours.recv()
+        process.join()
+        ours.close()
+        process.close()
+        assert code in (0, 1), f"{host.name}: {complaint}"
+        answers.append(Answer(host.name, code, json.loads(said), complaint))
+    return answers
+
+
+def _examine(host: Host, arguments: list[str], answer: Connection) -> None:
+    from switchcast.app.cli import main
+
+    sys.argv = ["switchcast", "doctor", "--json", *arguments]
+    said, complaint = io.StringIO(), io.StringIO()
+    code: Any = 0
+    with host.entered(), redirect_stdout(said), redirect_stderr(complaint):
+        try:
+            main()
+        except SystemExit as ending:
+            code = ending.code
+    answer.send((code, said.getvalue(), complaint.getvalue()))
+    answer.close()
