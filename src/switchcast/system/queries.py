@@ -103,7 +103,7 @@ class QueryListener:
                 self._socket.setsockopt(_ICMPV6, _ICMP6_FILTER, struct.pack("@8I", *only))
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         except PermissionError:
-            raise EndpointDenied("a raw socket needs the capability CAP_NET_RAW; run it as root") from None
+            raise EndpointDenied("a raw socket needs the capability CAP_NET_RAW") from None
         self._socket.setblocking(False)
 
     def fileno(self) -> int:

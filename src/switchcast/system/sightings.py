@@ -50,7 +50,7 @@ class SightingListener:
         try:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ethertype))
         except PermissionError:
-            raise EndpointDenied("a packet socket needs the capability CAP_NET_RAW; run it as root") from None
+            raise EndpointDenied("a packet socket needs the capability CAP_NET_RAW") from None
         program = _filter(address.packed, 16 if self._version == 4 else 24)
         steps = ctypes.create_string_buffer(program)
         length = len(program) // 8

@@ -35,7 +35,6 @@ WAIT_SECONDS: Final = 10.0
 QUERY_SECONDS: Final = 125.0
 """How often a querier asks by default (RFC 3376, 8.2)."""
 _LONGEST_WAIT: Final = 3600.0
-_EXAMINED: Final = ("multicast", "udp", "esl")
 _REFRESH: Final = 0.25
 
 
@@ -78,7 +77,11 @@ def doctor(
         raise UsageError(f"--wait {wait!r} is longer than an hour; a querier that asks every {interval:g} s needs less")
     if url is not None and config is not None:
         raise UsageError("the URL and --config both say what to examine; give one")
+    from switchcast.app.doctor.examine import prepare
+
     urls = [EndpointUrl.parse(url)] if url is not None else _configured(config)
+    for each in urls:
+        prepare(each)
     run(_Examination(urls, wait=listening, query_interval=interval, json=json).run())
 
 
@@ -86,10 +89,11 @@ def _configured(config: Path | None) -> list[EndpointUrl]:
     """What to examine where no URL says it, told on standard error."""
     if config is not None or DEFAULT_FILE.exists():
         from switchcast.app.config import load_either
+        from switchcast.app.doctor.examine import SCHEMES
 
         file = config or DEFAULT_FILE
         urls = [endpoint.url for endpoint in load_either(file, outside=True).endpoints.values()]
-        urls = list(dict.fromkeys(url for url in urls if url.scheme in _EXAMINED))
+        urls = list(dict.fromkeys(url for url in urls if url.scheme in SCHEMES))
         if not urls:
             raise UsageError(f"{file} has no multicast:, udp: or esl: endpoint to examine; give a URL")
         return urls
@@ -148,7 +152,7 @@ class _Examination:
         if all(url.scheme == "esl" for url in self._urls):
             return
         if not console.is_terminal:
-            print(f"switchcast: examining {names}, which takes {short_duration(self._wait)}", file=sys.stderr)
+            print(f"switchcast: examining {names}, which takes {self._wait:g} s", file=sys.stderr)
             return
         ends = time.monotonic() + self._wait
         with Live(console=console, auto_refresh=False, transient=True) as live:

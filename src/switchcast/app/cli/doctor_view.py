@@ -13,14 +13,16 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.text import Text
 
 from switchcast.app.cli.render import printable
-from switchcast.app.doctor.examine import Diagnosis
 from switchcast.guard.finding import Finding, Severity
+
+if TYPE_CHECKING:
+    from switchcast.app.doctor.examine import Diagnosis
 
 __all__ = ["print_diagnosis"]
 
@@ -45,7 +47,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
         console.print(Text("\nnot checked", "bold"))
         for each in diagnosis.unchecked:
             _print_said(console, "  ?", f"{each.what}: {each.why}", "dim")
-            _print_said(console, "", each.how)
+            _print_how(console, each.how)
 
 
 def _heading(diagnosis: Diagnosis) -> Text:
@@ -68,6 +70,14 @@ def _print_finding(console: Console, finding: Finding) -> None:
         label = Text("  mend".ljust(_LABEL), "dim").append(printable(mend.how), "bold green")
         console.print(label, soft_wrap=True)
         _print_said(console, "", mend.effect, "dim")
+
+
+def _print_how(console: Console, how: str) -> None:
+    """A command as it stands, anything else broken between words."""
+    if how.startswith("switchcast "):
+        console.print(Text(" " * _LABEL).append(printable(how)), soft_wrap=True)
+    else:
+        _print_said(console, "", how)
 
 
 def _print_said(console: Console, label: str | None, said: str, style: str = "") -> None:

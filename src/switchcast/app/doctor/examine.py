@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from switchcast.app.doctor.gather import gather
 from switchcast.app.doctor.switch_asking import ask_switch
+from switchcast.endpoints import make_endpoint
 from switchcast.endpoints.url import EndpointUrl
-from switchcast.errors import UsageError
+from switchcast.errors import EndpointDenied, UsageError
 from switchcast.guard.doctor import (
     buffers,
     event_socket,
+    filtering,
     fragments,
     membership,
     platform,
@@ -26,7 +29,9 @@ from switchcast.guard.doctor.facts import Facts, Target, Unchecked
 from switchcast.guard.doctor.switch_facts import SwitchFacts, UnreadPart
 from switchcast.guard.finding import Finding, Severity
 
-__all__ = ["CHECKS", "Check", "Diagnosis", "diagnose", "examine"]
+__all__ = ["CHECKS", "SCHEMES", "Check", "Diagnosis", "diagnose", "examine", "prepare"]
+
+SCHEMES: Final = ("multicast", "udp", "esl")
 
 _AS_ROOT: Final = "run it as root: sudo switchcast doctor"
 
@@ -67,12 +72,13 @@ def _healthy_switch(facts: Facts) -> str | None:
 
 CHECKS: Final[tuple[Check, ...]] = (
     Check(_healthy_probe, probing.check, probing.unchecked),
-    Check(_known("the interface is up and joined where it should be", "links"), membership.check, membership.unchecked),
+    Check(_known("the interface is up and joined where it should be", "link"), membership.check, membership.unchecked),
     Check(_known("the kernel knows the way there and back", "routes"), routing.check, routing.unchecked),
     Check(
         _known("buffers are large enough, and none overflows", "sockets", "limits"), buffers.check, buffers.unchecked
     ),
     Check(_known("fragments are put together", "counters", "limits"), fragments.check, fragments.unchecked),
+    Check(_known("no firewall rule of this host is in the way", "firewall"), filtering.check, filtering.unchecked),
     Check(_healthy_querier, querier.check, querier.unchecked),
     Check(_known("nobody on the port is in another's way", "sockets"), ports.check, ports.unchecked),
     Check(_known("the host's network and its clock are fit for it", "platform"), platform.check, platform.unchecked),
@@ -80,7 +86,7 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 _SWITCH_CHECKS: Final[tuple[Check, ...]] = (
     Check(_known("the event socket answers and lets us in", "switch"), event_socket.check),
-    Check(_healthy_switch, switch.check, switch.unchecked),
+    Check(_healthy_switch, switch.check),
 )
 _NAMES: Final = {
     "counters": "the kernel's counters",
@@ -117,17 +123,26 @@ class Diagnosis:
         }
 
 
+def prepare(url: EndpointUrl) -> None:
+    """Raise ``UsageError`` for what the endpoint itself would refuse, and for one that cannot be examined."""
+    if url.scheme not in SCHEMES:
+        raise UsageError(
+            f"{url}: the doctor examines multicast:, udp: and esl: endpoints; {url.scheme}: endpoints have no network"
+        )
+    with contextlib.suppress(EndpointDenied):  # a file of secrets that this user may not read; nothing here needs it
+        make_endpoint(url)
+
+
 async def examine(url: EndpointUrl, *, wait: float, query_interval: float) -> Diagnosis:
-    """Examine the endpoint at ``url`` for ``wait`` seconds. Raises ``UsageError`` for one that cannot be examined."""
-    if url.scheme in ("multicast", "udp"):
+    """Examine the endpoint at ``url``, which is fit for it (``prepare``), for ``wait`` seconds.
+
+    Raises ``EndpointUnavailable`` for a name that cannot be looked up, ``UrlError`` where that is of the wrong kind.
+    """
+    if url.scheme != "esl":
         return diagnose(await gather(url, wait=wait, query_interval=query_interval), CHECKS)
-    if url.scheme == "esl":
-        answers = await ask_switch(url)
-        seen = SwitchFacts(unread=(answers,)) if isinstance(answers, UnreadPart) else SwitchFacts(answers=answers)
-        return diagnose(Facts(target=Target(url=str(url), port=url.port or 8021), switch=seen), _SWITCH_CHECKS)
-    raise UsageError(
-        f"{url}: the doctor examines multicast:, udp: and esl: endpoints; {url.scheme}: endpoints have no network"
-    )
+    answers = await ask_switch(url)
+    seen = SwitchFacts(unread=(answers,)) if isinstance(answers, UnreadPart) else SwitchFacts(answers=answers)
+    return diagnose(Facts(target=Target(url=str(url), port=url.port or 8021), switch=seen), _SWITCH_CHECKS)
 
 
 def diagnose(facts: Facts, checks: Sequence[Check] = CHECKS) -> Diagnosis:

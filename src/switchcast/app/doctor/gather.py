@@ -16,7 +16,6 @@ from typing import Any, Final, TypeVar
 
 from switchcast.app.doctor.probe import Probe
 from switchcast.app.doctor.switch_files import read_switch
-from switchcast.endpoints import make_endpoint
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.errors import EndpointDenied, EndpointUnavailable, SwitchcastError, UrlError
 from switchcast.guard.doctor.facts import Facts, Queries, Sender, Target
@@ -85,9 +84,7 @@ async def gather(url: EndpointUrl, *, wait: float, query_interval: float) -> Fac
 
 
 async def _target_of(url: EndpointUrl) -> Target:
-    """What is to be examined. Raises ``UrlError`` for what the endpoint itself would refuse."""
-    with contextlib.suppress(EndpointDenied):  # a file of secrets that this user may not read; nothing here needs it
-        make_endpoint(url)
+    """What is to be examined. Raises ``UrlError`` for an address of the wrong kind."""
     target = Target.of(url, await addresses_of(url))
     if url.scheme == "multicast" and not target.groups:
         raise UrlError(f"{url}: names no multicast group (224.0.0.0/4 or ff00::/8); for unicast addresses write udp://")

@@ -71,7 +71,8 @@ class Probe:
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
         every = min(MOST_EVERY, self._seconds / LEAST_ROUNDS)
-        for address in (*self._target.groups, *self._target.hosts):
+        nowhere = self._target.interface is not None and self._link is None  # of which ``membership`` tells
+        for address in () if nowhere else (*self._target.groups, *self._target.hosts):
             talk = Conversation(
                 self._node,
                 address,
@@ -157,7 +158,7 @@ class Probe:
 
     def _open_link(self) -> None:
         """What other doctors tell all hosts of a link, and what this one does. A help, which may be refused."""
-        for version in self._target.versions:
+        for version in self._target.versions if self._ways else ():
             ways = [way for way in self._ways if version_of(way.address) == version]
             try:
                 for ear in link_ears(self._target.port, version, self._links):

@@ -57,7 +57,7 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
     if probe is not None and not probe.neighbours:
         yield Unchecked(
             "the way between this host and another",
-            f"no other host ran the doctor on this address and port in {probe.seconds:.0f} s",
+            f"no other host ran the doctor on this address and port in {probe.seconds:.3g} s",
             "run the same command on the other host at the same time",
         )
 

@@ -44,7 +44,7 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
             protocol = _PROTOCOLS[queries.version]
             yield Unchecked(
                 f"whether the network has an {protocol} querier",
-                f"none was heard in {queries.seconds:.0f} s, and one may ask only every {queries.interval:g} s",
+                f"none was heard in {queries.seconds:.3g} s, and one may ask only every {queries.interval:g} s",
                 f"switchcast doctor '{facts.target.url}' --wait {needed:g}s",
             )
 
@@ -63,7 +63,7 @@ def _absent(facts: Facts, queries: Queries) -> Finding:
         severity=Severity.WARNING,
         title=f"Nobody asks the hosts of this network for their groups: no {protocol} query was heard.",
         evidence=(
-            f"no {protocol} query on {interface} in {queries.seconds:.0f} s; one is due every {queries.interval:g} s",
+            f"no {protocol} query on {interface} in {queries.seconds:.3g} s; one is due every {queries.interval:g} s",
         ),
         cause=(
             f"A switch with {protocol} snooping learns from the answers which ports want the group. Without a querier "
