@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from switchcast.app.cli.render import family_style, printable
+from switchcast.app.cli.render import printable
 from switchcast.app.reports.audit_report import AuditReport, LeakRow, Place, sections_of
 from switchcast.app.reports.audit_words import (
     MEANING,
@@ -69,7 +69,8 @@ def _parts(report: AuditReport) -> Iterator[RenderableType]:
         yield Text(sentence, style="yellow")
     if report.findings:
         yield _heading("Wrong, whatever is sent", len(report.findings))
-        yield from map(_finding, report.findings)
+        for number, finding in enumerate(report.findings):
+            yield Padding(_finding(finding), (1 if number else 0, 0, 0, 2))
     for row in report.leaks:
         yield _leak(row)
     yield _heading("How far it goes")
@@ -117,7 +118,7 @@ def _finding(finding: Finding) -> RenderableType:
     for mend in finding.mends:
         table.add_row(Text("mend", "green"), Text(printable(mend.how), "green"))
         table.add_row("", Text(printable(mend.effect), "dim"))
-    return Padding(table, (0, 0, 1, 2))
+    return table
 
 
 def _leak(row: LeakRow) -> RenderableType:
@@ -152,7 +153,7 @@ def _reach(report: AuditReport) -> RenderableType:
     table.add_column(overflow="fold")
     for fact in reach_facts(report):
         style = {None: "", True: "green", False: "red"}[fact.good]
-        text = Text(printable(fact.value), style)
+        text = Text().append(printable(fact.value), style)
         if fact.note:
             text.append(f": {printable(fact.note)}" if fact.value else printable(fact.note), "dim")
         table.add_row(fact.name, text)
@@ -168,7 +169,7 @@ def _kinds(result: AuditResult) -> RenderableType:
     rows = list(sections_of(result))
     for kind, _, leaks in rows[:_MOST_KINDS]:
         table.add_row(
-            Text(printable(kind.kind.removeprefix("CUSTOM ")), family_style(kind.kind.removeprefix("CUSTOM "))),
+            Text(printable(kind.kind.removeprefix("CUSTOM "))),
             f"{kind.events:,}",
             f"{kind.events / max(1, result.events):.1%}",
             size_of(kind.bytes // max(1, kind.events)),
@@ -182,7 +183,7 @@ def _kinds(result: AuditResult) -> RenderableType:
 
 def _classes(leaks: Sequence[Leak]) -> Text:
     """The worst of them, and how many others."""
-    text = Text("".join(leaks[:1]), _style(leaks[0]) if leaks else "")
+    text = Text().append("".join(leaks[:1]), _style(leaks[0]) if leaks else "")
     return text.append(f" +{len(leaks) - 1}", "dim") if len(leaks) > 1 else text
 
 

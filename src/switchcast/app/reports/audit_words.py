@@ -180,9 +180,7 @@ def reach_facts(report: AuditReport) -> Iterator[Fact]:
             if reach.ttl <= 1
             else f"up to {how_many(reach.ttl - 1, 'router')} may forward it"
         )
-        yield Fact(
-            "TTL", str(reach.ttl), f"{note}; of what this URL sends, other senders have their own", reach.ttl <= 1
-        )
+        yield Fact("TTL", str(reach.ttl), f"{note}; this URL's own, other senders set theirs", reach.ttl <= 1)
     yield Fact("Interface", reach.interface or "by the routing table")
     yield Fact("Encrypted", *_ENCRYPTED[reach.encrypted], good=reach.encrypted == "sealed")
     yield _authenticated(reach)
