@@ -30,9 +30,16 @@ import switchcast
 from switchcast import Event
 from switchcast.app.cli import main
 from switchcast.app.cli.audit_gates import read_gates
+from switchcast.app.cli.audit_listening import listening_of
 from switchcast.app.reports.files import write_report
+from switchcast.endpoints import EndpointUrl
 from switchcast.errors import EndpointUnavailable, UsageError
 from switchcast.guard.audit.leaks import Leak
+from switchcast.guard.audit.reach import reach_of
+from switchcast.system.bridges import BridgeMember
+from switchcast.system.groups import Membership
+from switchcast.system.owners import Owner, Owners
+from switchcast.system.sockets import UdpSocket
 
 SWITCHCAST = str(Path(sys.executable).parent / "switchcast")
 PATIENCE = 60.0
@@ -204,6 +211,35 @@ def test_a_live_group_tells_who_listens() -> None:
     assert os.getpid() in {socket["pid"] for socket in report["listening"]["sockets"]}
     assert {row["leak"] for row in report["leaks"]} >= {"inside"}
     assert {finding["code"] for finding in report["findings"]} >= {"readable-by-all"}
+
+
+def test_who_listens_is_told_by_socket_interface_and_port() -> None:
+    group = "239.192.1.1"
+    reach = reach_of(EndpointUrl.parse(f"multicast://{group}:4242"))
+    listening = listening_of(
+        reach,
+        [
+            Membership(group, "eth0", 2),
+            Membership("224.0.0.1", "eth0", 1),
+            BridgeMember("br0", "vm3", group),
+            BridgeMember("br0", "br0", group),
+            BridgeMember("br0", "vm4", "239.1.1.1"),
+        ],
+        [
+            UdpSocket("0.0.0.0", 4242, 11),  # noqa: S104
+            UdpSocket(group, 4242, 12),
+            UdpSocket("10.0.0.1", 4242, 13),
+            UdpSocket("0.0.0.0", 4243, 14),  # noqa: S104
+        ],
+        Owners({11: (Owner(812, "freeswitch"), Owner(os.getpid(), "python"))}, hidden=3),
+    )
+    assert listening.joined == ("eth0 (239.192.1.1)",)
+    assert listening.ports == ("vm3 of br0 (239.192.1.1)",)
+    assert [(each.address, each.program) for each in listening.sockets] == [
+        ("0.0.0.0", "freeswitch"),  # noqa: S104
+        (group, None),
+    ]
+    assert "which other hosts listen" in listening.unknown[0]
 
 
 # Policies

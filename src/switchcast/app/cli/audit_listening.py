@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from switchcast.app.reports.audit_report import Listener, Listening
 from switchcast.guard.audit.reach import Reach
+from switchcast.system.bridges import BridgeMember, read_bridge_members
 from switchcast.system.groups import Membership, read_memberships
 from switchcast.system.owners import Owners, read_owners
 from switchcast.system.sockets import UdpSocket, read_udp_sockets
@@ -17,7 +18,7 @@ from switchcast.system.sockets import UdpSocket, read_udp_sockets
 __all__ = ["listening_of", "read_listening"]
 
 _OTHERS = (
-    "which other hosts listen: they join without asking. A switch that snoops knows the ports behind which somebody "
+    "which other hosts listen: they join without asking. A switch that snoops knows behind which of its ports somebody "
     "has joined; its group table tells"
 )
 
@@ -27,6 +28,7 @@ def read_listening(reach: Reach) -> Listening | None:
     if not reach.is_network or reach.port is None:
         return None
     unknown: list[str] = []
+    bridged: Sequence[BridgeMember] = ()
     sockets: Sequence[UdpSocket] = ()
     memberships: Sequence[Membership] = ()
     owners = Owners()
@@ -39,21 +41,36 @@ def read_listening(reach: Reach) -> Listening | None:
         owners = read_owners({socket.inode for socket in sockets})
     except OSError as error:
         unknown.append(f"which programs listen: {error.strerror}")
-    return listening_of(reach, memberships, sockets, owners, tuple(unknown))
+    try:
+        bridged = read_bridge_members()
+    except OSError as error:
+        unknown.append(f"behind which ports of bridges somebody has joined: {error.strerror}")
+    return listening_of(reach, (*memberships, *bridged), sockets, owners, tuple(unknown))
 
 
 def listening_of(
     reach: Reach,
-    memberships: Sequence[Membership],
+    memberships: Sequence[Membership | BridgeMember],
     sockets: Sequence[UdpSocket],
     owners: Owners,
     unknown: tuple[str, ...] = (),
 ) -> Listening:
     """The same from what was read. This process, which listens only to tell, is left out."""
     groups = {str(group) for group in reach.groups}
-    joined = tuple(dict.fromkeys(f"{row.interface} ({row.group})" for row in memberships if row.group in groups))
+    rows = [row for row in memberships if row.group in groups]
+    joined = [f"{row.interface} ({row.group})" for row in rows if isinstance(row, Membership)]
+    ports = [
+        f"{row.port} of {row.bridge} ({row.group})"
+        for row in rows
+        if isinstance(row, BridgeMember) and row.port != row.bridge
+    ]
     listeners = tuple(dict.fromkeys(_listeners(reach, sockets, owners)))
-    return Listening(sockets=listeners, joined=joined, unknown=(*unknown, _OTHERS) if groups else unknown)
+    return Listening(
+        sockets=listeners,
+        joined=tuple(dict.fromkeys(joined)),
+        ports=tuple(dict.fromkeys(ports)),
+        unknown=(*unknown, _OTHERS) if groups else unknown,
+    )
 
 
 def _listeners(reach: Reach, sockets: Sequence[UdpSocket], owners: Owners) -> Iterator[Listener]:
