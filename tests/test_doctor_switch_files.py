@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from doctor_trees import (
     module_settings,
     modules_list,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 from sockets import PATIENCE
 from switches import ACCEPTED, GREETING, SECRET, reply, scripted, serve
 
@@ -139,6 +142,28 @@ def test_a_broken_file_is_unread_with_its_line(tmp_path: Path, files: dict[str, 
     assert part.why.startswith(f"{tmp_path / where}:")
     assert why in part.why
     assert (switch.module, switch.event_socket, switch.modules) == (None, None, None)
+
+
+PIECES = st.sampled_from(
+    [
+        *('<configuration name="event_multicast.conf">', "<settings>", "</settings>", "</configuration>", "<", "&#0;"),
+        *('<param name="psk" value="' + SECRET + '"/>', '<param name="port" value="1"/>', "<param/>", "$${", "]]>"),
+        *(
+            '<X-PRE-PROCESS cmd="set" data="a=$${a}"/>',
+            '<X-PRE-PROCESS cmd="exec-set" data="a=b"/>',
+            "<!--",
+            "\xff",
+            "\0",
+        ),
+    ]
+)
+
+
+@given(st.dictionaries(st.sampled_from([MODULE, EVENT_SOCKET, MODULES, f"{ETC}/vars.xml"]), st.lists(PIECES)))
+def test_no_file_at_all_is_more_than_unread(files: dict[str, list[str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        switch = see(Path(folder), {name: "".join(pieces) for name, pieces in files.items()})
+    assert SECRET not in repr(switch)
 
 
 def test_a_secret_is_not_repeated_by_a_mistake(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from switchcast.system.files import net_file
+
 __all__ = ["Interface", "Medium", "Platform", "Trace", "read_platform"]
 
 MOST_INTERFACES: Final = 4096
@@ -201,8 +203,12 @@ def _medium(folder: Path) -> Medium:
 
 def _default_interfaces(root: Path) -> tuple[str, ...]:
     """Columns of ``/proc/net/route``: interface, destination, gateway, flags, ..., mask."""
-    found = []
-    for line in _text(root / "proc/net/route").splitlines()[1:]:
+    found: list[str] = []
+    try:
+        table = net_file("route", root)
+    except OSError:
+        return ()
+    for line in table.splitlines()[1:]:
         words = line.split()
         if len(words) > 7 and words[1] == words[7] == "00000000" and words[0] not in found:
             found.append(words[0])
