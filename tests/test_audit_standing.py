@@ -338,10 +338,11 @@ def test_a_well_known_secret_in_a_value(header: str, value: str, known: bool) ->
 def test_how_many_places_are_remembered_is_bounded() -> None:
     sightings = Sightings(Nothing())
     for number in range(MOST_PLACES + 10):
-        sightings.of("API", f"X-{number}", "ClueCon")
+        sightings.of("API", f"X-{number}\n\x1b" + "y" * 1000, "ClueCon")
     assert len(sightings.seen) == MOST_PLACES
     (finding,) = standing_findings([], well_known=sightings.seen)
     assert len(finding.evidence) < 20
+    assert all(line.isprintable() and len(line) < 100 for line in finding.evidence)
 
 
 def test_several_endpoints_are_each_looked_at() -> None:

@@ -72,7 +72,7 @@ class Look:
         return [feature for feature in FEATURES.values() if feature.name in (self.keep or SHARED)]
 
 
-def keyed(mode: str) -> str:
-    """The settings that a ``mode`` with a key of its own takes, word for word."""
-    settings = f'mode = "{mode}" and key_file = "{KEY_FILE}"'
-    return f"{settings} on every node, with one key for all: switchcast key new {KEY_FILE}"
+def keyed(mode: str, more: str = "") -> str:
+    """The settings that a ``mode`` with a key of its own takes, word for word, with ``more`` of them."""
+    settings = f'mode = "{mode}", key_file = "{KEY_FILE}"{more}'
+    return f"{settings}, on every node; one key for all of them: switchcast key new {KEY_FILE}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from switchcast.guard.audit.look import Look, keyed
+from switchcast.guard.audit.suggested_text import shown
 from switchcast.guard.finding import Finding, Mend, Severity
 
 __all__ = ["hijackable", "secrets_seen", "stock_psk", "unproven", "well_known_secret"]
@@ -80,7 +81,7 @@ def well_known_secret(look: Look) -> Iterator[Finding]:
             "Whoever tries it reads everything that is sent, and can send what the others take for a member's.",
             (
                 Mend(
-                    f"{keyed('sealed')}, on a port of its own",
+                    keyed("sealed", " and a port of its own"),
                     "Events can be read and sent by holders of the key only; stock hosts hear nothing.",
                 ),
                 Mend(
@@ -116,7 +117,7 @@ def secrets_seen(places: Sequence[tuple[str, str]]) -> Iterator[Finding]:
         "well-known-secret-sent",
         Severity.CRITICAL,
         "A password that everybody knows stands in events.",
-        tuple(f"{kind}: {header}" for kind, header in places[:MOST_SHOWN]),
+        tuple(f"{shown(kind)}: {shown(header)}" for kind, header in places[:MOST_SHOWN]),
         "It is in use, so whoever hears or guesses it can log in with it, as FreeSWITCH's default or that of its "
         "sample users.",
         (
@@ -135,17 +136,17 @@ def stock_psk(look: Look) -> Iterator[Finding]:
         Severity.WARNING,
         "The pre-shared key hides the text from a passer-by, and proves nothing.",
         (f"{look.reach.url}: Blowfish in CBC, no authentication, the IV is 8 hexadecimal digits",),
-        "Without a MAC a datagram can be altered and sent again, and is taken. With 32 bits an IV comes twice "
-        "in about 77,000 datagrams, and equal beginnings then look equal. The key is used as it is, so a word can be "
+        "Without a MAC a datagram can be altered and sent again, and is taken. With 32 bits an IV has come twice "
+        "after some 77,000 datagrams, and equal beginnings then look equal. The key is used as it is, so a word can be "
         "guessed from one recorded datagram.",
         (
             Mend(
-                f"{keyed('sealed')}, on a port of its own",
+                keyed("sealed", " and a port of its own"),
                 "ChaCha20-Poly1305 under a key of 256 bits: what was altered or repeated is rejected. "
                 "Stock hosts hear nothing there.",
             ),
             Mend(
-                f"{keyed('traced')}, and no psk",
+                keyed("traced", " and no psk"),
                 "Forgeries are told apart, stock hosts still read it; but everybody else does as well.",
             ),
         ),

@@ -54,7 +54,7 @@ def readable(look: Look) -> Iterator[Finding]:
         "no member notices.",
         (
             Mend(
-                f"{keyed('sealed')}, on a port of its own",
+                keyed("sealed", " and a port of its own"),
                 "Only holders of the key read it; hosts that run the module alone hear nothing on that port.",
             ),
             Mend(

@@ -14,7 +14,7 @@ from typing import Final
 from switchcast.guard.audit.features import Feature
 from switchcast.guard.audit.leaks import AuditResult, HeaderRow, KindRow, Leak
 
-__all__ = ["Allowance", "Draft", "Left", "bindings_of", "policy_text"]
+__all__ = ["Allowance", "Draft", "Left", "bindings_of", "policy_text", "shown"]
 
 WIDTH: Final = 120
 MOST_SHOWN: Final = 6
@@ -87,7 +87,7 @@ def _head(draft: Draft) -> Iterator[str]:
         )
     for warning in draft.warnings:
         yield "#"
-        yield from _comment(f"Mind: {_shown(warning, WIDTH * 4)}.")
+        yield from _comment(f"Mind: {shown(warning, WIDTH * 4)}.")
     yield ""
 
 
@@ -129,7 +129,7 @@ def _stays(allowance: Allowance, left: Sequence[Left]) -> Iterator[str]:
         return
     yield "# Left out of it:"
     for leak, where in _by_leak(of_these):
-        names = dict.fromkeys("the body" if each.header is None else _shown(each.header) for each in where)
+        names = dict.fromkeys("the body" if each.header is None else shown(each.header) for each in where)
         yield from _comment(f"{leak:11}  {_listed(names)}", "#   ", "#   " + " " * 13)
 
 
@@ -174,7 +174,7 @@ def _withheld(allowances: Sequence[Allowance], result: AuditResult | None, left:
     for leak, where in _by_leak([each for each in left if each.kind in away]):
         kinds = dict.fromkeys(each.kind for each in where)
         ranked = sorted(kinds, key=lambda kind: -away[kind])
-        yield from _comment(f"{leak:11}  in {_listed([_shown(kind) for kind in ranked])}", "#   ", "#   " + " " * 16)
+        yield from _comment(f"{leak:11}  in {_listed([shown(kind) for kind in ranked])}", "#   ", "#   " + " " * 16)
 
 
 def _by_leak(left: Iterable[Left]) -> Iterator[tuple[Leak, list[Left]]]:
@@ -204,8 +204,8 @@ def _comment(text: str, first: str = "# ", rest: str = "# ") -> list[str]:
     )
 
 
-def _shown(text: str, longest: int = LONGEST_NAME) -> str:
-    """``text`` as it may stand in a comment."""
+def shown(text: str, longest: int = LONGEST_NAME) -> str:
+    """``text``, which may come from the network, as it may stand in a comment or as evidence."""
     clean = "".join(letter if letter.isprintable() else "?" for letter in text)
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
 
