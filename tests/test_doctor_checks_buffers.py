@@ -73,6 +73,7 @@ def test_each_fault_is_found(code: str, severity: Severity, changes: dict[str, A
         {"sockets": (OURS, replace(LOST, port=5000))},
         {"sockets": (OURS, replace(STOCK, receive_queue=10_000, send_queue=10_000))},
         {"counters": grown(UdpRcvbufErrors=3), "counters_before": grown(UdpRcvbufErrors=3)},
+        {"counters": grown(UdpRcvbufErrors=3, Udp6RcvbufErrors=1), "own_drops": 4},
         {"limits": KernelLimits()},
     ],
 )
@@ -100,3 +101,8 @@ def test_drops_of_the_port_are_not_told_again_as_those_of_others() -> None:
 
 def test_a_small_buffer_is_told_in_events() -> None:
     assert "holds about 25 events of 4 KiB" in found(buffers, limits=DEFAULT)["receive-buffer-limited"].cause
+
+
+def test_what_the_probe_lost_itself_is_evidence_for_a_small_buffer() -> None:
+    evidence = found(buffers, limits=DEFAULT, own_drops=44)["receive-buffer-limited"].evidence
+    assert evidence[-1] == "the probe lost 44 of its own datagrams for it"

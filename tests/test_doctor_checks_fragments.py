@@ -60,7 +60,7 @@ def test_what_could_not_be_read_is_told_and_no_finding() -> None:
             WARNING,
             {"limits": KernelLimits(ip6frag_high_thresh=65536), "target": target(groups=(GROUP6,))},
         ),
-        ("fragment-memory-small", NOTICE, {"counters": Counters({"IpReasmReqds": 20_000})}),
+        ("fragment-memory-small", NOTICE, {"counters": Counters({"IpReasmReqds": 20_000}), "probe": None}),
         ("fragmentation-refused", WARNING, {"counters": Counters({"IpFragFails": 1})}),
     ],
 )
@@ -88,3 +88,8 @@ def test_what_is_no_fault_is_not_found(changes: dict[str, Any]) -> None:
 def test_who_loses_whose_is_told() -> None:
     title = found(fragments, probe=heard(NO_FRAGMENTS, sender="fs1"))["fragments-lost"].title
     assert title == "Datagrams larger than one packet do not get from this host to fs2."
+
+
+def test_the_probes_own_fragments_are_not_held_against_the_network() -> None:
+    changes = {"counters": Counters({"IpReasmReqds": 20_000}), "probe": replace(PROBE, fragments=20_000)}
+    assert found(fragments, **changes) == {}

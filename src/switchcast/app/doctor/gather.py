@@ -140,6 +140,7 @@ def _read_after(reading: _Reading, before: Facts, probe: Probe, listeners: _List
         links=reading.take("links", read_links),
         counters=reading.take("counters", read_counters),
         sockets=others,
+        own_drops=sum(each.drops for each in sockets or () if each.inode in own),
         sockets_before=None if earlier is None else tuple(each for each in earlier if each.inode not in own),
         owners=reading.take("owners", read_owners, on_port),
         clock=None if clock is None else replace(clock, step=clock_step(listeners.times, read_times())),

@@ -113,7 +113,7 @@ def _asked(facts: Facts) -> Iterator[Finding]:
             code="receive-buffer-limited",
             severity=Severity.WARNING,
             title=f"The kernel gives {most:,} bytes of receive buffer where {asked:,} are asked for.",
-            evidence=(f"net.core.rmem_max = {most}", f"the endpoint asks for {asked}"),
+            evidence=(f"net.core.rmem_max = {most}", f"the endpoint asks for {asked}", *_probe_lost(facts)),
             cause="It cuts the request without a word. " + _holds(most),
             mends=_lifted(facts, asked, default=False),
         )
@@ -122,10 +122,16 @@ def _asked(facts: Facts) -> Iterator[Finding]:
             code="receive-buffer-small",
             severity=Severity.WARNING,
             title=f"The endpoint asks for a receive buffer of only {asked:,} bytes.",
-            evidence=(f"receive_buffer={asked} in the URL",),
+            evidence=(f"receive_buffer={asked} in the URL", *_probe_lost(facts)),
             cause=_holds(asked),
             mends=(Mend("leave receive_buffer out of the URL", f"It asks for {SERVES:,} bytes then."),),
         )
+
+
+def _probe_lost(facts: Facts) -> Iterator[str]:
+    """The probe's own sockets ask for as much as the endpoint would."""
+    if facts.own_drops:
+        yield f"the probe lost {facts.own_drops:,} of its own datagrams for it"
 
 
 def _holds(size: int) -> str:
@@ -176,9 +182,9 @@ def _elsewhere(facts: Facts) -> Iterator[Finding]:
     """Drops that are counted for the host, and that no socket on the port had."""
     grown = facts.grown(("UdpRcvbufErrors", "Udp6RcvbufErrors", "UdpMemErrors", "Udp6MemErrors"))
     before = {socket.inode: socket.drops for socket in facts.sockets_before or ()}
-    ours = sum(each.drops - before.get(each.inode, each.drops) for each in facts.on_port)
+    ours = facts.own_drops + sum(each.drops - before.get(each.inode, each.drops) for each in facts.on_port)
     memory = {name: count for name, count in grown.items() if "MemErrors" in name}
-    if not grown or (ours and not memory):
+    if not memory and sum(grown.values()) <= ours:
         return
     yield Finding(
         code="udp-memory-full" if memory else "receive-drops-elsewhere",

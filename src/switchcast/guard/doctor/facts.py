@@ -229,6 +229,8 @@ class Facts:
     """Every UDP socket of the host, at the end of the wait."""
     sockets_before: tuple[UdpSocket, ...] | None = None
     """The same, at its beginning."""
+    own_drops: int = 0
+    """Datagrams that the probe's own sockets lost for want of receive buffer; the counters have them, too."""
     counters: Counters | None = None
     counters_before: Counters | None = None
     waited: float | None = None

@@ -101,15 +101,15 @@ def _lost(here: str, whole: list[Heard], lost: list[Heard], *, everything: bool)
         "left to wait for the missing ones.",
         mends=(
             Mend(
-                f"nft insert rule TABLE CHAIN {header} accept",
-                "In front of the rule that drops them, on the host or firewall that does: later fragments pass.",
+                "nft list ruleset",
+                f"On {hearer}, and on firewalls in between: shows the rule that drops them. In front of it, "
+                f"'{header} accept' lets later fragments pass.",
             ),
             Mend(
                 "mode=sealed&key_file=FILE",
-                "In the URL: events travel in frames of at most 1,200 bytes, on a port of "
-                "their own, and are repaired; no fragments are needed.",
+                "In the URL, on every host: events travel in frames of at most 1,200 bytes, on a port of their own, "
+                "and what is lost is repaired; no fragments are needed.",
             ),
-            Mend("policy", "A tighter policy makes events small: most fit one packet then."),
         ),
     )
 
