@@ -129,8 +129,12 @@ def test_a_socket_bound_to_one_address_is_deaf_to_the_group() -> None:
     (finding,) = ports.check(healthy(sockets=(socket(SWITCH_INODE, "192.0.2.1"), socket(NODE_INODE, "239.192.1.1"))))
     assert (finding.code, finding.severity) == ("port-deaf", Severity.WARNING)
     assert finding.evidence == ("192.0.2.1:4242: freeswitch (process 100)",)
+    assert ["source_address" in mend.how for mend in finding.mends] == [True]
+    (finding,) = ports.check(healthy(sockets=(socket(NODE_INODE, "192.0.2.1"),)))
+    assert ["source_address" in mend.how for mend in finding.mends] == [False]
     (finding,) = ports.check(healthy(sockets=(socket(5, "2001:db8::1"), socket(6, "ff15::1"))))
     assert finding.evidence[0].startswith("[2001:db8::1]:4242: ")
+    assert len(finding.mends) == 2  # whose it is cannot be told
     assert codes(ports.check(healthy("udp://192.0.2.9:4242", sockets=(socket(SWITCH_INODE, "192.0.2.1"),)))) == []
 
 

@@ -25,7 +25,6 @@ SECONDS: Final = 5.0
 
 _STATE: Final = re.compile(r"module state:\s*(\w+)", re.IGNORECASE)
 _DESTINATION: Final = re.compile(r"[^\r\n]{0,200}\bIPv[46] (?:unicast|multicast)\b[^\r\n]{0,40}", re.IGNORECASE)
-_UP: Final = re.compile(r"^Peer .{1,256} UP;", re.MULTILINE | re.IGNORECASE)
 _LONGEST: Final = 65_536
 
 
@@ -65,6 +64,5 @@ def answers_of(url: str, loaded: str, peers: str, *, default_password: bool = Fa
         loaded={"true": True, "false": False}.get(loaded.strip()),
         active=None if state is None else state[1].lower() == "active",
         destinations=tuple(destinations)[:MOST_DESTINATIONS],
-        peers_up=len(_UP.findall(peers)),
         default_password=default_password,
     )

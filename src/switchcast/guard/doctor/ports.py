@@ -96,17 +96,28 @@ def _deaf(facts: Facts) -> Iterator[Finding]:
         evidence=_listed(facts, deaf),
         cause="The kernel hands a datagram to the sockets bound to the address that it was sent to, which is the "
         "group's, or to any address. Joining the group does not change that.",
-        mends=(
-            Mend(
-                "take source_address out of event_multicast.conf.xml, if it is FreeSWITCH's",
-                "FreeSWITCH binds to any address and hears the group; what it sends leaves by the routing table.",
-            ),
-            Mend(
-                "bind to 0.0.0.0 or to the group in the program's settings, if it is another's",
-                "It hears the group, and no longer only what is sent to it alone.",
-            ),
-        ),
+        mends=tuple(mend for name, mend in _HEARING.items() if _may_be(name, facts, deaf)),
     )
+
+
+_FREESWITCH = "freeswitch"
+_HEARING = {
+    _FREESWITCH: Mend(
+        "take source_address out of event_multicast.conf.xml, then fs_cli -x reloadxml",
+        "FreeSWITCH binds to any address and hears the group; what it sends leaves by the routing table.",
+    ),
+    "": Mend(
+        "bind to 0.0.0.0 or to the group, in the program's settings",
+        "It hears the group, and no longer only what is sent to it alone.",
+    ),
+}
+"""What lets a program hear the group: FreeSWITCH, and any other."""
+
+
+def _may_be(name: str, facts: Facts, sockets: tuple[UdpSocket, ...]) -> bool:
+    """Whether one of the sockets is FreeSWITCH's (or, without ``name``, another's), as far as can be told."""
+    owned = [None if facts.owners is None else facts.owners.of(socket.inode) for socket in sockets]
+    return any(not owners or any((owner.name == _FREESWITCH) is bool(name) for owner in owners) for owners in owned)
 
 
 def _source_addresses(facts: Facts) -> tuple[str | None, ...]:

@@ -129,7 +129,6 @@ class ModuleAnswers:
     """What ``multicast_peers`` says of the module's state."""
     destinations: tuple[str, ...] = ()
     """The destinations that it lists, with their kind."""
-    peers_up: int = 0
     default_password: bool = False
     """The password that FreeSWITCH is shipped with was let in."""
 
