@@ -11,7 +11,7 @@ from audit_samples import CAPTURE, hostile_events, recorded_events, recorded_rep
 from pydantic import BaseModel
 from sarif_pydantic import Sarif  # type: ignore[import-untyped]  # it has no py.typed
 
-from switchcast.app.reports.audit_report import leak_rows
+from switchcast.app.reports.audit_report import leak_rows, less
 from switchcast.app.reports.sarif import MOST_LOCATIONS, MOST_RESULTS, sarif_log
 from switchcast.guard.audit.leaks import Leak
 from switchcast.guard.audit.standing import CODES
@@ -91,6 +91,19 @@ def test_under_a_policy_it_is_of_what_would_leave() -> None:
     assert leaking == {f"leak/{row.leak}" for row in leak_rows(report.under)}
     assert not leaking & {"leak/credentials", "leak/content", "leak/dtmf"}
     assert run["properties"]["policy"] == "suggested"
+
+
+def test_what_a_suggestion_leaves_out_is_taken_from_what_was_seen() -> None:
+    result = recorded_report().result
+    kind = next(kind for kind in result.kinds if kind.kind == "BACKGROUND_JOB")
+    header = kind.headers[0]
+    assert kind.body is not None
+    left = less(result, [(kind.kind, header.name), (kind.kind, None), ("CODEC", "no such header")])
+    after = next(each for each in left.kinds if each.kind == kind.kind)
+    assert after.headers == kind.headers[1:]
+    assert after.body is None
+    assert kind.bytes - after.bytes == result.bytes - left.bytes == header.bytes + kind.body.bytes
+    assert less(result, []) == result
 
 
 def test_fingerprints_are_each_results_own_and_stay() -> None:

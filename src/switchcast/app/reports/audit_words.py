@@ -269,6 +269,8 @@ def still(comparison: Comparison) -> str:
         f"{comparison.events_after:,} of {how_many(comparison.events_before, 'event')} would leave, "
         f"{size_of(comparison.bytes_after)} instead of {size_of(comparison.bytes_before)}."
     )
+    if not comparison.events_after and comparison.events_before:
+        return f"{passing} Nothing that it lets pass was seen, so this says little of it."
     staying = [NOUNS[leak] for leak in comparison.stays if leak in PERSONAL]
     gone = [NOUNS[leak] for leak in comparison.gone]
     words = f"Given away no more: {_and(gone)}." if gone else "It takes no class away."
