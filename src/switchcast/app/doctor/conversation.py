@@ -123,7 +123,7 @@ class Conversation:
         """What is to be sent by ``now``; none before ``next_due``. A round that was missed is not made up for."""
         if now < self.next_due or self.rounds >= _MOST_ROUNDS:
             return []
-        self.next_due = max(self.next_due + self._every, now)
+        self.next_due = (self.next_due if now < self.next_due + self._every else now) + self._every
         self.own.last = self.rounds
         report = self._reported()
         self.rounds += 1
