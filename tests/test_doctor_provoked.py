@@ -50,7 +50,7 @@ def host(pair: tuple[Host, Host]) -> Iterator[Host]:
 def findings(host: Host, url: str = URL) -> dict[str, Finding]:
     """What the doctor finds of the port, the switch and the platform, by code."""
     with host.entered():
-        diagnosis = asyncio.run(examine(EndpointUrl.parse(url), wait=0.3, query_interval=125))
+        diagnosis = asyncio.run(examine(EndpointUrl.parse(url), wait=0.1, query_interval=125))
     return {each.code: each for each in diagnosis.findings if each.code.startswith(OURS)}
 
 
