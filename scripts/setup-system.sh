@@ -2,7 +2,7 @@
 # Makes sure that the programs from outside Python are there.
 #
 #   setup-system.sh build    what the build needs: a C compiler to link with, and Rust
-#   setup-system.sh test     those, and what the tests run: nft, ip, tshark, systemd-analyze
+#   setup-system.sh test     those, and what the tests run: nft, ip, tshark, systemd-analyze, chromium
 #
 # A missing Debian package is installed where that is allowed (root, with apt-get); otherwise it is named. Rust is only
 # named: where it comes from is for the user to choose.
@@ -14,7 +14,7 @@ minimum_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../nati
 programs=(cc=gcc)
 case "${1:-}" in
 build) ;;
-test) programs+=(ip=iproute2 nft=nftables tshark=tshark systemd-analyze=systemd) ;;
+test) programs+=(chromium=chromium ip=iproute2 nft=nftables tshark=tshark systemd-analyze=systemd) ;;
 *)
   echo "usage: $0 build|test" >&2
   exit 2
