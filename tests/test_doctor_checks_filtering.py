@@ -14,6 +14,7 @@ from doctor_facts import GROUP, GROUP6, HEALTHY, OTHER, PORT, found, link, sever
 from hypothesis import given
 from hypothesis import strategies as st
 from namespaces import Host, two_hosts
+from strategies import PROPERTY
 
 from switchcast.guard.doctor import filtering
 from switchcast.guard.doctor.facts import Facts, Sender
@@ -21,7 +22,7 @@ from switchcast.guard.doctor.walking import Packet, hits
 from switchcast.guard.finding import Severity
 from switchcast.system.firewall import Firewall, read_firewall
 from switchcast.system.iptables import parse_iptables
-from switchcast.system.packet_rules import Chain, Rule, Subject, Test
+from switchcast.system.packet_rules import Chain, Rule, Subject, Test, Verdict
 
 CRITICAL, WARNING, NOTICE = Severity.CRITICAL, Severity.WARNING, Severity.NOTICE
 EVENTS = {"firewall-drops-events": CRITICAL}
@@ -132,6 +133,18 @@ def test_chains_that_are_jumped_to_are_followed() -> None:
     assert [hit.certain for hit in hits(Firewall((entry, circle)), event)] == [False]
 
 
+def test_chains_that_jump_to_one_another_again_and_again_are_given_up() -> None:
+    names = [f"c{place}" for place in range(16)]
+    chains = [
+        Chain("nft", "inet", "f", name, tuple(rule("jump", UDP, target=after) for _ in range(4)))
+        for name, after in zip(names, [*names[1:], "last"], strict=True)
+    ]
+    entry = replace(chains[0], hook="input", policy="drop")
+    last = Chain("nft", "inet", "f", "last", (rule("accept", Test("protocol", ("tcp",))),))
+    event = Packet(4, "in", "udp", GROUP, port=PORT, interface="eth0")
+    assert [(hit.rule, hit.certain) for hit in hits(Firewall((entry, *chains[1:], last)), event)] == [(None, False)]
+
+
 def test_a_sender_that_is_known_decides_what_a_rule_says_of_senders() -> None:
     only_us = walls(rule("accept", UDP, Test("source", ("10.42.0.0/24",))), IGMP, policy="drop")
     assert severities(filtering, firewall=only_us) == {}
@@ -170,7 +183,7 @@ _tests = st.builds(
 _rules = st.builds(
     Rule,
     st.lists(_tests, max_size=3).map(tuple),
-    st.sampled_from(["accept", "drop", "reject", "jump", "goto", "return", "continue"]),
+    st.sampled_from(get_args(Verdict)),
     st.just("text"),
     st.sampled_from([None, "a", "b", "c"]),
 )
@@ -185,6 +198,7 @@ _chains = st.builds(
 )
 
 
+@PROPERTY
 @given(st.lists(_chains, max_size=4).map(tuple))
 def test_any_rules_are_walked_to_an_end(chains: tuple[Chain, ...]) -> None:
     both = replace(HEALTHY, firewall=Firewall(chains), target=target(groups=(GROUP, GROUP6)))

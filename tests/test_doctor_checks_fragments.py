@@ -9,7 +9,7 @@ import pytest
 from doctor_facts import GROUP6, HEALTHY, PROBE, found, link, severities, target
 
 from switchcast.guard.doctor import fragments
-from switchcast.guard.doctor.facts import Facts, ProbeResult
+from switchcast.guard.doctor.facts import Facts, Heard, ProbeResult
 from switchcast.guard.finding import Severity
 from switchcast.system.counters import Counters
 from switchcast.system.limits import KernelLimits
@@ -93,3 +93,10 @@ def test_who_loses_whose_is_told() -> None:
 def test_the_probes_own_fragments_are_not_held_against_the_network() -> None:
     changes = {"counters": Counters({"IpReasmReqds": 20_000}), "probe": replace(PROBE, fragments=20_000)}
     assert found(fragments, **changes) == {}
+
+
+def test_the_probes_own_datagrams_come_back_in_fragments_over_ipv6() -> None:
+    rows = (Heard("fs1", "fs1", GROUP6, 60000, 1000, 0),)
+    changes = {"counters": Counters({"Ip6ReasmReqds": 42_000}), "target": target(groups=(GROUP6,))}
+    assert found(fragments, probe=replace(PROBE, rows=rows), **changes) == {}
+    assert "fragment-memory-small" in found(fragments, probe=replace(PROBE, rows=()), **changes)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from namespaces import Host, two_hosts
+from strategies import PROPERTY
 
 from switchcast.system import firewall
 from switchcast.system.iptables import parse_iptables
@@ -171,6 +172,7 @@ def test_what_is_not_nfts_json_is_an_error_of_one_line() -> None:
             parse_nft(text)
 
 
+@PROPERTY
 @given(st.text())
 def test_any_text_is_read_without_an_error(text: str) -> None:
     parse_iptables(text, "iptables")
@@ -188,6 +190,7 @@ _json = st.recursive(
 )
 
 
+@PROPERTY
 @given(_json, st.lists(_json, max_size=4))
 def test_any_json_is_read_without_an_error(anything: object, expressions: list[object]) -> None:
     place = {"family": "inet", "table": "f"}

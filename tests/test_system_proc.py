@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import PROPERTY
 
 from switchcast.system.counters import parse_names_and_counts, parse_pairs_of_lines, read_counters
 from switchcast.system.groups import Membership, parse_igmp, parse_igmp6, read_memberships
@@ -116,6 +117,7 @@ def test_limits_are_none_where_the_kernel_has_none(tmp_path: Path) -> None:
     assert sysctl_name("ip6frag_high_thresh") == "net.ipv6.ip6frag_high_thresh"
 
 
+@PROPERTY
 @given(st.text())
 def test_any_text_is_read_without_an_error(text: str) -> None:
     for parse in (parse_igmp, parse_igmp6, parse_udp):
@@ -124,6 +126,7 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     parse_names_and_counts(text)
 
 
+@PROPERTY
 @given(st.sampled_from([IGMP, IGMP6, UDP, UDP6, SNMP, NETSTAT, SNMP6]), st.integers(0, 400), st.text(max_size=8))
 def test_damaged_lines_are_read_without_an_error(text: str, place: int, put: str) -> None:
     damaged = text[:place] + put + text[place + 3 :]
@@ -147,6 +150,7 @@ def test_buffers_and_multicast_options_are_read_from_sock_diag() -> None:
     assert parse_answers(sock_diag_answer(1 << 4)) == {77: SocketDetails(3, 425_984, 212_992, False, True)}
 
 
+@PROPERTY
 @given(st.binary(max_size=300) | st.integers(0, 200).map(lambda cut: sock_diag_answer(0)[:cut]))
 def test_any_bytes_are_no_answer_and_no_error(data: bytes) -> None:
     parse_answers(data)

@@ -6,6 +6,7 @@ memory for the one that did not, so a few losses can take the room of the others
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -159,8 +160,7 @@ def _memory(facts: Facts, version: int, family: str) -> Iterator[Finding]:
     if high is None or version not in (facts.target.versions or (4,)):
         return
     wanted = FAILURES[version][2]
-    probed = facts.probe.fragments if facts.probe is not None else 0
-    came = max(facts.grown((wanted,)).get(wanted, 0) - probed, 0)
+    came = max(facts.grown((wanted,)).get(wanted, 0) - _of_the_probe(facts, version), 0)
     rate = came / facts.waited if facts.waited else 0.0
     filled = int(rate * LOST_PART * PACKET_MEMORY * (kept or 30))
     if high >= LEAST_MEMORY and filled <= high:
@@ -181,6 +181,20 @@ def _memory(facts: Facts, version: int, family: str) -> Iterator[Finding]:
             Mend(f"sysctl -w {name}_time=5", "What is incomplete gives its memory back after 5 s."),
         ),
     )
+
+
+def _of_the_probe(facts: Facts, version: int) -> int:
+    """The fragments of the probe's datagrams: those of others, and of IPv6 its own, which come back divided."""
+    probe = facts.probe
+    if probe is None:
+        return 0
+    room = COMMON_MTU - HEADERS[version]
+    own = sum(
+        row.sent * math.ceil(row.size / room)
+        for row in probe.rows
+        if row.looped and row.version == version == 6 and row.size > room
+    )
+    return own + probe.fragments
 
 
 def _refused(facts: Facts) -> Iterator[Finding]:

@@ -7,18 +7,20 @@ understand. A rule drops for certain only if all its tests say yes and nothing i
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Final, Literal
 
-from switchcast.system.packet_rules import Chain, Firewall, Rule, Test
+from switchcast.system.packet_rules import Chain, Firewall, Rule, Subject, Test
 
 __all__ = ["Hit", "Packet", "hits"]
 
 DEEPEST: Final = 16
 """Jumps into one another: nft allows as many."""
+MOST_RULES: Final = 20_000
+"""Rules that one packet is held against: chains that jump to one another many times over could take for ever."""
 DEFRAGMENTED: Final = -400
 """The priority at which connection tracking puts datagrams together, in front of what has a larger one."""
 INWARD: Final = ("ingress", "prerouting", "input")
@@ -80,6 +82,7 @@ class _Walk:
     firewall: Firewall
     packet: Packet
     sure: bool = True
+    left: int = MOST_RULES
     found: list[Hit] = field(default_factory=list)
 
 
@@ -130,6 +133,10 @@ def _sees_fragments(firewall: Firewall, chain: Chain, version: int) -> bool:
 def _through(walk: _Walk, chain: Chain, depth: int) -> _Way:
     """Follow the packet through one chain, and those that it is sent on to."""
     for rule in chain.rules:
+        walk.left -= 1
+        if walk.left < 0:
+            walk.sure = False
+            break
         answer = _matches(rule, walk.packet)
         if answer is _Answer.NO or rule.verdict == "continue":
             continue
@@ -200,18 +207,8 @@ def _equals(test: Test, value: str, packet: Packet) -> _Answer:
     if test.subject in ("interface-in", "interface-out"):
         met = (test.subject == "interface-in") == (packet.direction == "in")
         return _named(packet.interface if met else "", value)
-    known = {
-        "protocol": packet.protocol,
-        "next-header": "ipv6-frag" if packet.fragment != "none" else packet.next_header or packet.protocol,
-        "fragment": packet.fragment,
-        "packet-type": "multicast" if packet.multicast else "host",
-        "family": "ip" if packet.version == 4 else "ip6",
-        "icmp-type": packet.icmp_type or "none",
-        "state": _state(packet),
-    }.get(test.subject)
-    if known is None:
-        return _Answer.MAYBE
-    if test.subject == "state" and value not in ("new", "established", "related", "invalid", "untracked"):
+    known = _KNOWN[test.subject](packet)
+    if known is None or (test.subject == "state" and value not in _STATES):
         return _Answer.MAYBE
     return _Answer.YES if known == value else _Answer.NO
 
@@ -221,6 +218,21 @@ def _state(packet: Packet) -> str | None:
     if packet.protocol == "icmpv6":
         return "untracked"
     return "new" if packet.multicast else None
+
+
+_STATES: Final = ("new", "established", "related", "invalid", "untracked")
+_KNOWN: Final[Mapping[Subject, Callable[[Packet], str | None]]] = {
+    "protocol": lambda packet: packet.protocol,
+    "next-header": lambda packet: "ipv6-frag" if packet.fragment != "none" else packet.next_header or packet.protocol,
+    "fragment": lambda packet: packet.fragment,
+    "packet-type": lambda packet: "multicast" if packet.multicast else "host",
+    "family": lambda packet: "ip" if packet.version == 4 else "ip6",
+    "icmp-type": lambda packet: packet.icmp_type or "none",
+    "state": _state,
+    "source-port": lambda _: None,
+    "unknown": lambda _: None,
+}
+"""What is known of a packet by what a rule may compare; the other subjects are not compared for equality."""
 
 
 def _within(address: str | None, value: str) -> _Answer:
