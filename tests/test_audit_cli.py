@@ -31,6 +31,7 @@ from switchcast import Event
 from switchcast.app.cli import main
 from switchcast.app.cli.audit_gates import read_gates
 from switchcast.app.cli.audit_listening import listening_of
+from switchcast.app.reports.audit_words import length_of, reach_facts, size_of
 from switchcast.app.reports.files import write_report
 from switchcast.endpoints import EndpointUrl
 from switchcast.errors import EndpointUnavailable, UsageError
@@ -344,3 +345,40 @@ def test_any_is_every_leak_and_every_finding() -> None:
     assert len(broken) == len(report.leaks) + len(report.findings)
     assert list(read_gates([]).broken(report.result, report.findings)) == []
     assert list(read_gates(["finding:everything-bound"]).broken(report.result, ())) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("multicast://[ff15:0::BEEF]:4242", {"Group": "ff15::beef port 4242", "Encrypted": "No", "TTL": "1"}),
+        (
+            "multicast://239.192.1.1,192.0.2.7:4242",
+            {"Group": "239.192.1.1 port 4242", "Address": "192.0.2.7 port 4242"},
+        ),
+        ("udp://events.example.com:4242", {"Name": "events.example.com port 4242", "Authenticated": "No"}),
+        ("multicast://239.192.1.1?psk=secret", {"Encrypted": "Weakly", "Authenticated": "No"}),
+        ("multicast://239.192.1.1?mode=sealed&key_file=k", {"Encrypted": "Yes", "Authenticated": "Yes"}),
+        ("multicast://239.192.1.1?mode=traced&key_file=k", {"Encrypted": "No", "Authenticated": "Partly"}),
+        ("multicast://239.192.1.1?mode=traced&key_file=k&stock=reject", {"Encrypted": "No", "Authenticated": "Yes"}),
+        ("file:events.jsonl", {"Source": "file:events.jsonl"}),
+    ],
+)
+def test_how_far_it_goes_is_what_the_url_says(source: str, told: dict[str, str]) -> None:
+    facts = {fact.name: fact.value for fact in reach_facts(report_of([], source, keep=()))}
+    assert facts.items() >= told.items()
+    assert "secret" not in str(facts)
+    assert ("Name" in facts) == ("example.com" in source)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.45, "450 ms"), (58, "58 s"), (120, "2 min"), (187.2, "3 min 7 s"), (7500, "2 h 5 min")]
+)
+def test_lengths_of_time_are_told_shortly(seconds: float, told: str) -> None:
+    assert length_of(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("octets", "told"), [(812, "812 B"), (5_312, "5.3 kB"), (999_600, "1.0 MB"), (12**9, "5.2 GB")]
+)
+def test_sizes_are_told_shortly(octets: int, told: str) -> None:
+    assert size_of(octets) == told

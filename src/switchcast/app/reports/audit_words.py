@@ -5,6 +5,8 @@ Text that came from the network is handed on as it came; whoever shows it makes 
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -174,6 +176,7 @@ def reach_facts(report: AuditReport) -> Iterator[Fact]:
         yield Fact("Source", report.source, _ELSEWHERE.get(reach.scheme, ""))
         return
     yield from _groups(reach)
+    yield from _names(reach)
     if reach.ttl is not None:
         note = (
             "routers do not forward it"
@@ -206,6 +209,14 @@ def _groups(reach: Reach) -> Iterator[Fact]:
             yield Fact(
                 "Address", f"{address} port {reach.port}", "unicast: this host only, and every router on the way"
             )
+
+
+def _names(reach: Reach) -> Iterator[Fact]:
+    for host in reach.hosts:
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(host)
+            continue
+        yield Fact("Name", f"{host} port {reach.port}", "whatever address that name has, which was not looked up here")
 
 
 def _authenticated(reach: Reach) -> Fact:
