@@ -46,7 +46,7 @@ def test_what_could_not_be_read_is_told_and_no_finding() -> None:
     [
         ("receive-drops", WARNING, {"sockets": (OURS, LOST)}),
         ("receive-drops", WARNING, {"sockets": (OURS, LOST), "sockets_before": (OURS, LOST)}),
-        ("receive-buffer-limited", WARNING, {"limits": DEFAULT}),
+        ("receive-buffer-limited", WARNING, {"limits": DEFAULT, "sockets": (STOCK,)}),
         ("receive-buffer-small", WARNING, {"target": target(receive_buffer=2048)}),
         ("socket-buffer-small", NOTICE, {"sockets": (OURS, replace(STOCK, receive_buffer=212_992))}),
         ("receive-queue-full", WARNING, {"sockets": (OURS, replace(STOCK, receive_queue=1_000_000))}),
@@ -75,6 +75,7 @@ def test_each_fault_is_found(code: str, severity: Severity, changes: dict[str, A
         {"counters": grown(UdpRcvbufErrors=3), "counters_before": grown(UdpRcvbufErrors=3)},
         {"counters": grown(UdpRcvbufErrors=3, Udp6RcvbufErrors=1), "own_drops": 4},
         {"limits": KernelLimits()},
+        {"limits": DEFAULT},  # our endpoint runs, and was granted what it asked for
     ],
 )
 def test_what_is_no_fault_is_not_found(changes: dict[str, Any]) -> None:
@@ -100,9 +101,12 @@ def test_drops_of_the_port_are_not_told_again_as_those_of_others() -> None:
 
 
 def test_a_small_buffer_is_told_in_events() -> None:
-    assert "holds about 25 events of 4 KiB" in found(buffers, limits=DEFAULT)["receive-buffer-limited"].cause
+    assert (
+        "holds about 25 events of 4 KiB"
+        in found(buffers, limits=DEFAULT, sockets=(STOCK,))["receive-buffer-limited"].cause
+    )
 
 
 def test_what_the_probe_lost_itself_is_evidence_for_a_small_buffer() -> None:
-    evidence = found(buffers, limits=DEFAULT, own_drops=44)["receive-buffer-limited"].evidence
+    evidence = found(buffers, limits=DEFAULT, sockets=(STOCK,), own_drops=44)["receive-buffer-limited"].evidence
     assert evidence[-1] == "the probe lost 44 of its own datagrams for it"
