@@ -1,6 +1,6 @@
 """``switchcast doctor`` on the hosts of a test: each in its network namespace, several at the same time.
 
-The commands are forked from one process that has imported everything already, so that what takes time is the wait alone.
+The commands are forked from one process that has imported everything, so that the wait alone takes time.
 """
 
 from __future__ import annotations
@@ -8,18 +8,26 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from tests.namespaces import Host
+from namespaces import Host
 
-__all__ = ["Answer", "doctors"]
+__all__ = ["Answer", "doctors", "ensure_forking"]
 
 _FORKS: Final = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["pytest", "tests.doctors_loaded"])
+_FORKS.set_forkserver_preload(["switchcast.app.cli", "switchcast.app.doctor.examine"])
+
+
+def ensure_forking() -> None:
+    """Start what the doctors are forked from; what a test leaves behind is looked for after this."""
+    multiprocessing.resource_tracker.ensure_running()
+    multiprocessing.forkserver.ensure_running()
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,16 @@ class Answer:
     def findings(self) -> dict[str, dict[str, Any]]:
         """By code."""
         return {finding["code"]: finding for each in self.said["endpoints"] for finding in each["findings"]}
+
+    @property
+    def wrong(self) -> list[str]:
+        """Codes of what is worse than worth knowing."""
+        return [code for code, finding in self.findings.items() if finding["severity"] != "notice"]
+
+    @property
+    def healthy(self) -> str:
+        """What was found healthy, all in one."""
+        return "\n".join(line for endpoint in self.said["endpoints"] for line in endpoint["healthy"])
 
     @property
     def unchecked(self) -> list[str]:
