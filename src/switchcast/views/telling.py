@@ -129,8 +129,17 @@ class View(Protocol):
     def rows(self, now: float) -> list[dict[str, Any]]:
         """Everything, in a stable order."""
 
+    def keys(self) -> Iterable[str]:
+        """The keys of all rows, in any order."""
+
+    def row(self, key: str, now: float) -> dict[str, Any] | None:
+        """One row, as ``rows`` has it: who wants a page of a hundred does not pay for a hundred thousand."""
+
     def changes(self) -> Iterable[tuple[str, dict[str, Any] | None]]:
-        """Keys of what has changed since the last call, each with its row, or ``None`` where it is gone."""
+        """Keys of what has changed since the last call, each with its row, or ``None`` where it is gone.
+
+        The first call begins it: what nobody asks for is not noted.
+        """
 
     def counters(self) -> dict[str, int]:
         """How many rows by state, and what was refused, by reason."""
