@@ -230,6 +230,7 @@ def test_without_another_host_the_way_is_unchecked() -> None:
         "the way between this host and another"
     ]
     assert not list(probing.unchecked(probed()))
+    assert "of more nodes" in "".join(each.why for each in probing.unchecked(probed(crowded=3)))
 
 
 def asked(seconds: float, *heard: Query, sources: tuple[str, ...] = ()) -> Facts:

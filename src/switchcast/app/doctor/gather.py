@@ -154,7 +154,8 @@ def _routes(addresses: tuple[str, ...]) -> dict[str, Route | Unroutable]:
 
 def _senders(probe: Probe, listeners: _Listeners) -> tuple[Sender, ...]:
     """Everybody who sent to the group: heard, or seen at the interface only."""
-    found = {**listeners.seen, **probe.senders}
+    near = {each.address: each.interface or each.link_interface for each in probe.result().neighbours}
+    found = {**near, **listeners.seen, **probe.senders}
     shown = list(found.items())[:_MOST_WAYS]
     return tuple(
         Sender(address, interface, route_to(address), heard=address in probe.senders) for address, interface in shown

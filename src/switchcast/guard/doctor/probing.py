@@ -60,6 +60,12 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
             f"no other host ran the doctor on this address and port in {probe.seconds:.3g} s",
             "run the same command on the other host at the same time",
         )
+    if probe is not None and probe.crowded:
+        yield Unchecked(
+            "some of the other hosts that run the doctor",
+            f"{probe.crowded:,} datagrams came of more nodes than are listened to, or counted too fast",
+            "run it when fewer do; a stranger may be making them up",
+        )
 
 
 def _pairs(probe: ProbeResult) -> dict[tuple[str, str, str], None]:
