@@ -42,7 +42,7 @@ def doctor(
     url: Annotated[
         str | None,
         typer.Argument(
-            metavar="[URL]",
+            metavar="URL",
             help="The endpoint to examine: multicast://, udp:// or esl://. Without one, those of the configuration; "
             "where there is none, FreeSWITCH's own, else multicast://225.1.1.1:4242.",
         ),
