@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json as json_text
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +18,6 @@ from rich.text import Text
 from switchcast.app.cli.asking import output_console, to_a_reader
 from switchcast.app.cli.config import DEFAULT_FILE
 from switchcast.app.cli.doctor_view import print_diagnosis
-from switchcast.app.cli.facts import short_duration
 from switchcast.app.cli.options import seconds
 from switchcast.app.cli.peers import STOCK_GROUP
 from switchcast.app.cli.render import error_console, printable
@@ -158,6 +158,6 @@ class _Examination:
         with Live(console=console, auto_refresh=False, transient=True) as live:
             while True:
                 left = max(ends - time.monotonic(), 0.0)
-                line = f"listening to {names} for other hosts and for queries, {short_duration(left)} left"
-                live.update(Text(line, "dim"), refresh=True)
+                line = f"{math.ceil(left)} s left of listening for other hosts and for queries: {names}"
+                live.update(Text(line, "dim", no_wrap=True, overflow="ellipsis"), refresh=True)
                 await asyncio.sleep(_REFRESH)
