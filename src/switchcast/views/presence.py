@@ -1,0 +1,363 @@
+"""Presence: what people say of themselves, and whether they are on the telephone.
+
+Two things come as PRESENCE_IN. **Words**: a user registered or unregistered, or published a note ("At désk"); so do
+conferences and parking lots. **Calls**: each call of a user with a presence is told step by step, by the channel's
+headers and ``presence-call-info-state``. The last event alone says neither: after a call its ``status`` is
+``CS_HANGUP``. So a row keeps the words (``status``, ``rpid``, ``proto``), and the calls beside them by their UUID;
+``state`` is one word out of both, as a lamp shows it.
+
+==============  ====================================================================================================
+``state``       when
+==============  ====================================================================================================
+``active``      a call is up, or the conference or parking place is in use
+``ringing``     a call rings, none is up
+``held``        the user's only calls are on hold
+``busy``        no call; the words say so (``busy``, ``on-the-phone``, ``dnd``, ...)
+``away``        no call; the words say so
+``available``   registered, or a note that says nothing else
+``idle``        a conference or parking place nobody is in
+``offline``     ``Unregistered``, or PRESENCE_OUT
+``unknown``     only calls were heard of so far
+==============  ====================================================================================================
+
+A call whose end was lost is let go when its channel is destroyed, or a snapshot has it no more. A row with ``expires``
+goes at that time; one that is offline is forgotten ``forget`` seconds after it was last heard of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from switchcast.settings import Duration, Settings
+from switchcast.views.ledger import Ledger, cut
+from switchcast.views.mailboxes import account_of
+from switchcast.views.telling import Snapshot, Sure, Told, Trust
+
+__all__ = ["Presence", "PresenceSettings", "State"]
+
+State = Literal["offline", "available", "away", "busy", "ringing", "active", "held", "idle", "unknown"]
+
+MOST_CALLS_EACH: Final = 1_000
+"""Calls kept for one user; a conference with more is one user here."""
+EPOCH_BEGINS: Final = 1_000_000_000
+"""An ``expires`` from here on is seconds since 1970, below it seconds from now."""
+LONGEST_EXPIRY: Final = 366 * 86400.0
+"""Seconds; what says more is taken for it."""
+_SWEEP: Final = 300.0
+
+_CALL: Final[dict[str, State]] = {
+    "alerting": "ringing",
+    "progressing": "ringing",
+    "seized": "ringing",
+    "active": "active",
+    "held": "held",
+    "held-private": "held",
+}
+"""``presence-call-info-state`` of a call that is up; any other ends it."""
+_WORDS: Final[dict[str, State]] = {
+    "unregistered": "offline",
+    "offline": "offline",
+    "unavailable": "offline",
+    "closed": "offline",
+    "busy": "busy",
+    "on-the-phone": "busy",
+    "on the phone": "busy",
+    "dnd": "busy",
+    "do not disturb": "busy",
+    "meeting": "busy",
+    "in a meeting": "busy",
+    "away": "away",
+    "idle": "away",
+    "vacation": "away",
+    "be right back": "away",
+}
+_REGISTRATION: Final = frozenset({"", "Registered", "Unregistered"})
+
+
+class PresenceSettings(Settings):
+    """The ``[views.presence]`` table."""
+
+    most: int = Field(default=200_000, ge=1, le=10_000_000)
+    """Users in all, however many are invented."""
+    forget: Duration = 86400.0
+    """How long one who is offline is remembered."""
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One call of a user, as its last PRESENCE_IN told."""
+
+    state: State
+    node: str
+    core: str
+    heard: float
+
+
+@dataclass(slots=True, eq=False)
+class _User:
+    """``own`` is the state that the words say. ``said``: status and rpid of the very last event, whatever made it."""
+
+    node: str
+    since: float
+    heard: float
+    worth: int
+    trust: Trust
+    sure: Sure
+    own: State = "unknown"
+    status: str = ""
+    rpid: str = ""
+    proto: str = ""
+    said: tuple[str, str] = ("", "")
+    due: float | None = None
+    """Monotonic; when the words run out."""
+    expires: float | None = None
+    calls: dict[str, _Call] | None = None
+
+    @property
+    def state(self) -> State:
+        if self.calls:
+            states = {call.state for call in self.calls.values()}
+            return "active" if "active" in states else "ringing" if "ringing" in states else "held"
+        return self.own
+
+
+@dataclass(slots=True)
+class _Words:
+    """What one event says."""
+
+    own: State
+    status: str
+    rpid: str
+    proto: str
+
+
+class Presence:
+    """The view ``presence``: a row a user (``user@domain``)."""
+
+    name = "presence"
+    kinds: Collection[str] = frozenset({"PRESENCE_IN", "PRESENCE_OUT", "CHANNEL_DESTROY"})
+
+    def __init__(self, settings: PresenceSettings | None = None) -> None:
+        self.settings = settings or PresenceSettings()
+        self._users: Ledger[_User] = Ledger(self.settings.most)
+        self._callers: dict[str, str] = {}  # the user of each call
+        self._due: list[tuple[float, str]] = []
+        self._sweep: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def learn(self, told: Told, now: float, wall: float) -> None:
+        """Learn from one event of these kinds."""
+        if told.kind == "CHANNEL_DESTROY":
+            self._end_call(told)
+            return
+        name = account_of(told.get("from"))
+        user = self._users.rows.get(name)
+        if not self._users.admits(told, user):
+            return
+        if user is None:
+            if told.kind == "PRESENCE_OUT" or not self._users.has_room(name, told.worth):
+                return
+            user = _User(told.node, wall, now, told.worth, told.event.trust, "told")
+            self._users.add(name, user)
+            self._sweep = self._sweep or now + _SWEEP
+        before = (user.state, user.status)
+        user.said = (cut(told.get("status")), cut(told.get("rpid")))
+        if told.kind == "PRESENCE_OUT":
+            self._say(user, _Words("offline", user.said[0], user.said[1], cut(told.get("proto"))))
+        elif told.get("Channel-Name"):
+            self._tell_call(name, user, told, now)
+        else:
+            self._say(user, _words_of(told))
+            self._expire(name, user, told.get("expires"), now, wall)
+            user.sure = "told"
+        if (user.state, user.status) != before:
+            user.since = wall
+        self._users.credit(name, user, told, now)
+
+    def _say(self, user: _User, words: _Words) -> None:
+        user.own, user.status, user.rpid, user.proto = words.own, words.status, words.rpid, words.proto
+
+    def _expire(self, name: str, user: _User, text: str, now: float, wall: float) -> None:
+        user.due = user.expires = None
+        if not text.isascii() or not text.isdigit() or len(text) > 12:
+            return
+        seconds = int(text) - (wall if int(text) >= EPOCH_BEGINS else 0.0)
+        if seconds > 0:
+            seconds = min(seconds, LONGEST_EXPIRY)
+            user.due, user.expires = now + seconds, wall + seconds
+            heappush(self._due, (user.due, name))
+
+    def _tell_call(self, name: str, user: _User, told: Told, now: float) -> None:
+        uuid = told.get("Unique-ID")
+        state = _CALL.get(told.get("presence-call-info-state").lower())
+        calls = user.calls
+        other = self._users.rows.get(self._callers.get(uuid, name))
+        if other is not None and told.worth < other.worth:
+            self._users.counts["untrusted"] += 1
+            return
+        if state is None:
+            self._forget_call(uuid)
+            return
+        if calls is None:
+            calls = user.calls = {}
+        if uuid not in calls:
+            full = len(calls) >= MOST_CALLS_EACH or len(self._callers) >= self.settings.most
+            if full or not uuid or uuid != cut(uuid):
+                self._users.counts["refused_calls"] += 1
+                return
+            self._forget_call(uuid)  # it was another's
+        calls[uuid] = _Call(state, told.node, told.core, now)
+        self._callers[uuid] = name
+
+    def _end_call(self, told: Told) -> None:
+        uuid = told.get("Unique-ID")
+        name = self._callers.get(uuid)
+        user = self._users.rows.get(name) if name is not None else None
+        if user is not None and told.worth >= user.worth:
+            self._forget_call(uuid)
+
+    def _forget_call(self, uuid: str) -> None:
+        name = self._callers.pop(uuid, None)
+        user = self._users.rows.get(name) if name is not None else None
+        if name is not None and user is not None and user.calls:
+            user.calls.pop(uuid, None)
+            if not user.calls:
+                user.calls = None
+            self._users.touch(name)
+
+    def seed(self, snapshot: Snapshot, now: float, wall: float) -> None:
+        """Let go of calls that the switch has not, and say of who is registered there, or is no more, that it is so.
+
+        Words that somebody published no switch can be asked for: they stay.
+        """
+        if snapshot.channels is not None:
+            up = {row.get("uuid", "") for row in snapshot.channels}
+            for uuid, call in self._calls_of(snapshot.node):
+                if call.heard < snapshot.begun and uuid not in up:
+                    self._forget_call(uuid)
+        if snapshot.registrations is not None:
+            self._seed_registered(snapshot, now, wall)
+
+    def _calls_of(self, node: str) -> list[tuple[str, _Call]]:
+        users = self._users.rows
+        found = []
+        for uuid, name in self._callers.items():
+            user = users.get(name)
+            call = user.calls.get(uuid) if user is not None and user.calls else None
+            if call is not None and call.node == node:
+                found.append((uuid, call))
+        return found
+
+    def _seed_registered(self, snapshot: Snapshot, now: float, wall: float) -> None:
+        registered = {cut(row.get("user", "")): None for row in snapshot.registrations or ()}
+        for name in registered:
+            user = self._users.rows.get(name)
+            if user is None and self._users.has_room(name, -1):
+                user = _User(snapshot.node, wall, snapshot.begun, -1, "local", "asked")
+                self._users.add(name, user)
+                self._sweep = self._sweep or now + _SWEEP
+            if user is not None and user.heard <= snapshot.begun:
+                self._ask(name, user, "Registered", wall)
+        for name in self._users.of_node(snapshot.node):
+            user = self._users.rows[name]
+            if name not in registered and user.heard < snapshot.begun and user.status in ("Registered", "Unregistered"):
+                self._ask(name, user, "Unregistered", wall)
+
+    def _ask(self, name: str, user: _User, status: str, wall: float) -> None:
+        if user.status not in _REGISTRATION:
+            return
+        if user.status != status:
+            before = user.state
+            self._say(user, _Words("available" if status == "Registered" else "offline", status, "unknown", "sip"))
+            user.since = user.since if user.state == before else wall
+        user.sure = "asked"
+        self._users.touch(name)
+
+    def doubt(self, node: str, now: float) -> None:
+        """What ``node`` told last of a user may not be the last."""
+        self._users.doubt(node)
+
+    def restarted(self, node: str, core: str, now: float) -> None:
+        """The calls of the switch's last run are gone; who is registered there still is."""
+        for uuid, call in self._calls_of(node):
+            if call.core != core:
+                self._forget_call(uuid)
+
+    def tick(self, now: float) -> None:
+        """Let words go that have run out, and who has been offline for long."""
+        while self._due and self._due[0][0] <= now:
+            due, name = heappop(self._due)
+            user = self._users.rows.get(name)
+            if user is not None and user.due == due:
+                self._remove(name)
+        if self._sweep is None or now < self._sweep:
+            return
+        before = now - self.settings.forget
+        old = [n for n, u in self._users.rows.items() if u.heard < before and u.own in ("offline", "idle", "unknown")]
+        for name in old:
+            self._remove(name)
+        self._sweep = now + _SWEEP if self._users.rows else None
+
+    def _remove(self, name: str) -> None:
+        user = self._users.remove(name)
+        for uuid in (user.calls or ()) if user is not None else ():
+            self._callers.pop(uuid, None)
+
+    def next_due(self) -> float | None:
+        """When ``tick`` has something to do at the earliest."""
+        due = [self._due[0][0]] if self._due else []
+        due += [self._sweep] if self._sweep is not None else []
+        return min(due, default=None)
+
+    def rows(self, now: float) -> list[dict[str, Any]]:
+        """Everyone, by name."""
+        return [_row(name, user) for name, user in sorted(self._users.rows.items())]
+
+    def changes(self) -> Iterable[tuple[str, dict[str, Any] | None]]:
+        """Users whose row has changed since the last call."""
+        rows = self._users.rows
+        return [(key, _row(key, rows[key]) if key in rows else None) for key in self._users.touched()]
+
+    def counters(self) -> dict[str, int]:
+        """Users in all and by state, their calls; what was refused, by reason."""
+        states: dict[str, int] = {}
+        for user in self._users.rows.values():
+            states[user.state] = states.get(user.state, 0) + 1
+        counts = {"users": len(self._users), "calls": len(self._callers)} | dict(sorted(states.items()))
+        return counts | self._users.refusals() | {"refused_calls": self._users.counts["refused_calls"]}
+
+
+def _words_of(told: Told) -> _Words:
+    status = cut(told.get("status") or told.get("force-status"))
+    rpid, proto = cut(told.get("rpid")), cut(told.get("proto"))
+    answer = told.get("answer-state").lower()
+    if proto in ("conf", "park"):
+        own: State = "idle" if answer == "terminated" else "active"
+    else:
+        own = _WORDS.get(status.lower()) or _WORDS.get(rpid.lower()) or "available"
+    return _Words(own, status, rpid, proto)
+
+
+def _row(name: str, user: _User) -> dict[str, Any]:
+    return {
+        "user": name,
+        "state": user.state,
+        "status": user.status,
+        "rpid": user.rpid,
+        "proto": user.proto,
+        "calls": len(user.calls or ()),
+        "said": user.said[0],
+        "said_rpid": user.said[1],
+        "expires": user.expires,
+        "node": user.node,
+        "since": user.since,
+        "sure": user.sure,
+        "trust": user.trust,
+    }
