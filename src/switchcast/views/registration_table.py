@@ -1,0 +1,166 @@
+"""The rows of the view of registrations: bounded, found by account, and given up when they have run out.
+
+Each row stands in a heap once, by when it ends. One that is renewed stays where it is and is put back when its old end
+comes, so that a telephone that registers every minute costs no more than one that does so every hour.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from switchcast.views.telling import WORTH, Trust
+
+__all__ = ["Account", "Registration", "RegistrationTable"]
+
+_MOST_CHANGES: Final = 1_000_000
+"""Keys that wait for ``changes``: nobody may ever ask for them."""
+_MOST_POOLED: Final = 10_000
+"""Texts that are kept once for all rows which have them. Not ``sys.intern``, for that may never let go of one."""
+_MOST_DEAD: Final = 1024
+"""Entries of the heap, beyond as many as there are rows, whose rows are gone."""
+
+Account = tuple[str, str]
+"""``user@domain`` and the profile."""
+
+
+@dataclass(eq=False, slots=True)
+class Registration:
+    """One registration. Times are monotonic seconds, but for ``since`` and ``expires``, which are since 1970.
+
+    ``core`` and ``number`` are of the event that wrote it last; ``queued`` is its place in the heap.
+    """
+
+    account: Account
+    contact: str
+    since: float
+    node: str = ""
+    call_id: str = ""
+    agent: str = ""
+    address: str = ""
+    trust: Trust = "stock"
+    touched: float = 0.0
+    ends: float = float("inf")
+    expires: float = 0.0
+    asked: bool = False
+    reachable: bool = True
+    core: str = ""
+    number: int = -1
+    gone: bool = False
+    queued: float = float("inf")
+
+    @property
+    def key(self) -> str:
+        """What it is called in ``changes``."""
+        return " ".join((*self.account, self.contact))
+
+
+@dataclass(eq=False)
+class RegistrationTable:
+    """All rows."""
+
+    _accounts: dict[Account, list[Registration]] = field(default_factory=dict)
+    _count: int = 0
+    _queue: list[tuple[float, int, Registration]] = field(default_factory=list)
+    _order: Iterator[int] = field(default_factory=itertools.count)
+    _strangers: OrderedDict[Registration, None] = field(default_factory=OrderedDict)
+    _changed: dict[str, Registration | None] = field(default_factory=dict)
+    _texts: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Registration]:
+        return (row for rows in self._accounts.values() for row in rows)
+
+    def of(self, account: Account) -> list[Registration]:
+        """The rows of ``account``, which may be none."""
+        return self._accounts.get(account, [])
+
+    def add(self, row: Registration) -> None:
+        """Take a new row in, of which nothing is known yet but its key."""
+        self._accounts.setdefault(row.account, []).append(row)
+        self._count += 1
+
+    def changed(self, row: Registration) -> None:
+        """``row`` is new, or was written anew; its end may have moved."""
+        if row.ends < row.queued:
+            row.queued = row.ends
+            heapq.heappush(self._queue, (row.ends, next(self._order), row))
+        if row.trust == "stock":
+            self._strangers[row] = None
+            self._strangers.move_to_end(row)
+        else:
+            self._strangers.pop(row, None)
+        self._note(row.key, row)
+
+    def remove(self, row: Registration) -> None:
+        """Take ``row`` out."""
+        rows = self._accounts[row.account]
+        rows.remove(row)
+        if not rows:
+            del self._accounts[row.account]
+        row.gone = True
+        self._count -= 1
+        self._strangers.pop(row, None)
+        self._note(row.key, None)
+        if len(self._queue) > 2 * self._count + _MOST_DEAD:
+            self._queue = [entry for entry in self._queue if not entry[2].gone and entry[0] == entry[2].queued]
+            heapq.heapify(self._queue)
+
+    def first_end(self) -> float | None:
+        """When the first of all rows ends."""
+        self._settle()
+        return self._queue[0][0] if self._queue else None
+
+    def ended(self, until: float) -> Iterator[Registration]:
+        """Remove and return, one after another, the rows that ended before ``until``."""
+        while True:
+            self._settle()
+            if not self._queue or self._queue[0][0] >= until:
+                return
+            row = self._queue[0][2]
+            self.remove(row)
+            yield row
+
+    def make_room(self, trust: Trust) -> bool:
+        """Give up the row that a stranger wrote longest ago, for one who proves more; whether there was such a row."""
+        if WORTH[trust] == WORTH["stock"] or not self._strangers:
+            return False
+        self.remove(next(iter(self._strangers)))
+        return True
+
+    def changes(self) -> list[tuple[str, Registration | None]]:
+        """The keys of what has changed since the last call, each with its row, or ``None`` where it is gone."""
+        changed, self._changed = self._changed, {}
+        return list(changed.items())
+
+    def pooled(self, text: str) -> str:
+        """``text``, the same object for all rows while there is room for more of them."""
+        known = self._texts.get(text)
+        if known is None:
+            if len(self._texts) >= _MOST_POOLED:
+                self._texts.clear()
+            known = self._texts[text] = text
+        return known
+
+    def _note(self, key: str, row: Registration | None) -> None:
+        self._changed[key] = row
+        if len(self._changed) > _MOST_CHANGES:
+            del self._changed[next(iter(self._changed))]
+
+    def _settle(self) -> None:
+        """Make the first entry of the heap one of a row that is there and ends then."""
+        while self._queue:
+            ends, _, row = self._queue[0]
+            if row.gone or ends != row.queued:
+                heapq.heappop(self._queue)
+            elif row.ends > ends:
+                row.queued = row.ends
+                heapq.heapreplace(self._queue, (row.ends, next(self._order), row))
+            else:
+                return
