@@ -246,6 +246,7 @@ def options_of(url: str) -> set[str]:
         ("esl", "esl://192.0.2.1"),
         ("sim", "sim://"),
         ("file", "file:events.jsonl"),
+        ("archive", "archive:history"),
         ("memory", "memory:name"),
     ],
 )

@@ -122,6 +122,7 @@ def test_every_scheme_has_its_endpoint() -> None:
         "sim": "sim://",
         "file": "file:x.jsonl",
         "-": "-",
+        "archive": "archive:history",
         "memory": "memory:x",
     }
     assert examples.keys() == SCHEMES.keys()

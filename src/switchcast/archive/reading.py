@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -148,7 +148,7 @@ class ArchiveReader:
         every: Iterable[Term] = (),
         newest_first: bool = False,
         after: str | None = None,
-    ) -> Iterator[Stored]:
+    ) -> Generator[Stored, None, None]:
         """Events from ``since`` up to before ``until`` (ns since 1970 UTC), in the order in which they were written.
 
         Of ``terms`` an event has one at least, if there are any, of ``every`` all; ``matcher`` chooses among those.

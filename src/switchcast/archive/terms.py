@@ -15,12 +15,15 @@ node     ``FreeSWITCH-Hostname``, ``FreeSWITCH-Switchname``,                    
 kind     ``Event-Name``; of a CUSTOM event its ``Event-Subclass``               but for case
 ======== ===================================================================== =======================================
 
+Of an event that a switch re-fired as ``multicast::event`` its terms are there too, and those of the event within it.
+
 A block of the archive keeps a number of 32 bits for each distinct term in it. Two terms may share one, which costs the
 reading of a block for nothing; what is found is always compared in full.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +32,8 @@ from typing import Final, Literal, get_args
 from urllib.parse import unquote_to_bytes
 
 from switchcast._native import Event
+from switchcast.errors import RejectedDatagram
+from switchcast.wire.refire import restore
 
 __all__ = ["KINDS", "Term", "TermFilter", "hashes_of", "terms_of"]
 
@@ -43,10 +48,12 @@ _UUIDS: Final = (
     "Bridge-B-Unique-ID",
     "variable_bridge_uuid",
     "variable_signal_bond",
+    "variable_originator",
     "variable_originating_leg_uuid",
     "variable_other_loopback_leg_uuid",
     "variable_other_loopback_from_uuid",
     "variable_last_bridge_to",
+    "Bridge-To-UUID",
     "Bridged-To",
     "Old-Unique-ID",
     "Conference-Unique-ID",
@@ -87,6 +94,7 @@ _USERS_AND_DOMAINS: Final = (
 )
 _NODES: Final = ("FreeSWITCH-Hostname", "FreeSWITCH-Switchname", "Multicast-Sender")
 
+_REFIRED: Final = b"multicast%3A%3Aevent"
 _DIALLED: Final = re.compile(r"[0-9+*#()./ -]*[0-9][0-9+*#()./ -]*")
 _PUNCTUATION: Final = re.compile(r"[+()./ -]+")
 _SCHEME: Final = re.compile(r"^sips?:", re.IGNORECASE)
@@ -184,6 +192,11 @@ def _collected(events: Iterable[Event], kinds: Sequence[Kind]) -> _Found:
         raw = event.raw
         for collect, add in collectors:
             collect(raw, add)
+        if raw("Event-Subclass") == _REFIRED:
+            with contextlib.suppress(RejectedDatagram):
+                raw = restore(event).raw
+                for collect, add in collectors:
+                    collect(raw, add)
     return found
 
 

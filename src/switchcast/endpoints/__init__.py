@@ -19,6 +19,7 @@ SCHEMES = {
     "sim": "switchcast.endpoints.sim:SimEndpoint",
     "file": "switchcast.endpoints.file:FileEndpoint",
     "-": "switchcast.endpoints.file:FileEndpoint",
+    "archive": "switchcast.endpoints.archive:ArchiveEndpoint",
     "memory": "switchcast.endpoints.memory:MemoryEndpoint",
 }
 """Scheme to ``module:class``; a module is imported when its scheme is first used."""

@@ -28,6 +28,7 @@ from switchcast._native import Event, Matcher
 from switchcast.endpoints.base import Endpoint, Role
 from switchcast.endpoints.compression import Compression, Compressor, compressor
 from switchcast.endpoints.descriptor import Input, Output, Worker, telling
+from switchcast.endpoints.pace import FASTEST, Pace, pause
 from switchcast.endpoints.recording import Format, LineWriter, PacketWriter, RecordingReader, RecordingWriter
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.errors import EndpointClosed, UrlError
@@ -48,9 +49,6 @@ FORMATS: dict[str, Format] = {
 COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 
 Opened = TypeVar("Opened", "_Source", "_Sink")
-
-FASTEST = 1_000_000.0
-"""The largest factor that ``speed`` takes; whoever wants more wants 0."""
 
 
 class FileEndpoint(Endpoint):
@@ -117,7 +115,7 @@ class FileEndpoint(Endpoint):
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         source = await self._opened_source()
-        pace = _Pace(self._speed, self._clock or asyncio.get_running_loop().time)
+        pace = Pace(self._speed, self._clock or asyncio.get_running_loop().time)
 
         def read_more() -> None:
             with telling(str(self.url)):
@@ -134,7 +132,7 @@ class FileEndpoint(Endpoint):
                 batch, source.ready = source.ready[:due], source.ready[due:]
                 yield batch
             else:
-                await self._pause(pace.delay(source.ready[0]))
+                await pause(pace.delay(source.ready[0]), self._stopped, self._sleep)
 
     async def send(self, events: Sequence[Event]) -> None:
         """Write ``events``. They are in the file when this returns, or, when it is compressed, once it is closed.
@@ -236,16 +234,6 @@ class FileEndpoint(Endpoint):
             raise UrlError(f"{self.url}: append=yes is for JSON lines; a capture cannot be added to")
         return PacketWriter(str(self.url), named, psk)
 
-    async def _pause(self, seconds: float) -> None:
-        """Sleep, but no longer than until the endpoint is closed."""
-        tasks = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._stopped.wait())]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
 
 def kinds_of(url: EndpointUrl) -> tuple[Format | None, Compression | None]:
     """The format and the compression that a URL asks for, by its name or its options."""
@@ -257,39 +245,6 @@ def kinds_of(url: EndpointUrl) -> tuple[Format | None, Compression | None]:
         return FORMATS.get(suffix), compression
     formats = {name: name for name in FORMATS.values()}
     return formats[url.choice("format", "", list(formats))], compression  # type: ignore[index]
-
-
-class _Pace:
-    """When each event is due, at ``speed`` times the pace that it was recorded with; 0 for no pace at all."""
-
-    def __init__(self, speed: float, clock: Callable[[], float]) -> None:
-        self._speed = speed
-        self._clock = clock
-        self._origin: tuple[float, int] | None = None
-
-    def delay(self, event: Event) -> float:
-        """Seconds until ``event`` is due; 0 or less when it is."""
-        time_ns = _time_ns(event)
-        if time_ns is None:
-            return 0.0
-        now = self._clock()
-        if self._origin is None:
-            self._origin = (now, time_ns)
-        begun, first_ns = self._origin
-        return begun + (time_ns - first_ns) / 1e9 / self._speed - now
-
-    def count_due(self, events: Sequence[Event]) -> int:
-        """How many of ``events``, from the first on, are due."""
-        if not self._speed:
-            return len(events)
-        return next((index for index, event in enumerate(events) if self.delay(event) > 0), len(events))
-
-
-def _time_ns(event: Event) -> int | None:
-    """When the event was received, else when it happened."""
-    if event.received is not None:
-        return event.received
-    return None if event.timestamp is None else event.timestamp * 1_000
 
 
 class _Source:

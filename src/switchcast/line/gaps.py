@@ -9,6 +9,8 @@
     Gap-Events: 812
     Gap-First: <Core-UUID> <Event-Sequence> the first and the last of them, where they were known
     Gap-Last:  <Core-UUID> <Event-Sequence>
+    Gap-Since: 1793500000000000             when these two came or, where that is not known, happened: in
+    Gap-Until: 1793500004200000             microseconds since 1970 UTC, as Event-Date-Timestamp has it
     Gap-Sender: fs1                         of a stream that counts its events: whose they are,
     Gap-Stream: <32 hex digits>             in which stream,
     Gap-Range: 17-42                        and which; ``17-``, without Gap-Events, when nobody can know the last
@@ -86,10 +88,18 @@ class Gap:
         for name, lost in (("Gap-First", self.first), ("Gap-Last", self.last)):
             if lost is not None and lost.core_uuid is not None and lost.sequence is not None:
                 headers.append((name, f"{lost.core_uuid} {lost.sequence}"))
+        for name, lost in (("Gap-Since", self.first), ("Gap-Until", self.last)):
+            if lost is not None and (time := _microseconds(lost)) is not None:
+                headers.append((name, str(time)))
         for name, known in (("Gap-Sender", self.sender), ("Gap-Stream", self.stream), ("Gap-Range", self.range)):
             if known:
                 headers.append((name, known))
         return Event("CUSTOM", headers)
+
+
+def _microseconds(event: Event) -> int | None:
+    """When it was received, else when it happened."""
+    return event.timestamp if event.received is None else event.received // 1000
 
 
 def is_gap(event: Event) -> bool:

@@ -32,7 +32,7 @@ Policy = Callable[[list[Event]], list[Event]]
 
 _ONE_CONNECTION: Final = frozenset({"esl"})
 """Schemes whose source and sink are one connection."""
-_READERS: Final = frozenset({"file", "-", "memory"})
+_READERS: Final = frozenset({"file", "-", "memory", "archive"})
 """Schemes of sinks that are read by people and archives, to whom gap records are of use."""
 
 

@@ -39,7 +39,7 @@ ECHO_SECONDS: Final = 30.0
 ECHO_EVENTS: Final = 65_536
 ECHO_CORES: Final = 1_024
 """How many sequence numbers of how many Core-UUIDs are remembered for that: as many as may wait in a receiver."""
-_NEVER_ASKED_ANEW: Final = frozenset({"file", "-", "udp"})
+_NEVER_ASKED_ANEW: Final = frozenset({"file", "-", "archive", "udp"})
 """Schemes of sources that cannot be asked for other events: a recording is being read, and a unicast address can be
 bound once only, so that no second socket can be open before the first one is closed."""
 

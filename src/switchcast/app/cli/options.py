@@ -19,7 +19,10 @@ _WIDEST_POINTED: Final = 200
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="Where events come from: multicast://, udp://, esl://, sim://, file:, -")
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="Where events come from: multicast://, udp://, esl://, sim://, file:, archive:, -"
+    ),
 ]
 Bindings = Annotated[
     str,

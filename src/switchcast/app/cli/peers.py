@@ -36,7 +36,7 @@ LISTEN_SECONDS: Final = 25.0
 STOCK_GROUP: Final = "multicast://225.1.1.1:4242"
 """Where FreeSWITCH's sample configuration sends."""
 _REFRESH: Final = 0.5
-_RECORDED: Final = frozenset({"file", "-"})
+_RECORDED: Final = frozenset({"file", "-", "archive"})
 _STYLES: Final = {"up": "green", "returning": "yellow", "down": "bold red", "rival": "yellow"}
 
 

@@ -28,14 +28,15 @@ from switchcast.node import Node, Policy, Route, Sink, unchanged
 
 __all__ = ["FirstEvents", "pipe"]
 
-_WAITING_SCHEMES: Final = frozenset({"file", "-", "sim"})
+_WAITING_SCHEMES: Final = frozenset({"file", "-", "archive", "sim"})
 """Sources that lose nothing when they are held up."""
 
 
 def pipe(
     source: Source,
     sinks: Annotated[
-        list[str], typer.Argument(metavar="SINK", help="Where they go: multicast://, udp://, esl://, file:, -")
+        list[str],
+        typer.Argument(metavar="SINK", help="Where they go: multicast://, udp://, esl://, file:, archive:, -"),
     ],
     *,
     bindings: Bindings = "all",
@@ -48,7 +49,7 @@ def pipe(
             "--overflow",
             metavar="CHOICE",
             help="When a sink is too slow: block, drop-oldest or drop-newest. By default block if the source can "
-            "wait (file:, -, sim:), drop-oldest if it is live.",
+            "wait (file:, -, archive:, sim:), drop-oldest if it is live.",
         ),
     ] = None,
 ) -> None:
