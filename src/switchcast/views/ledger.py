@@ -13,10 +13,11 @@ It decides four things, alike for every view that is built on it:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
-from switchcast.views.telling import WORTH, Sure, Told, Trust
+from switchcast.views.telling import Sure, Told, Trust
 
 __all__ = ["MOST_CHARACTERS", "MOST_NODES", "Ledger", "Standing", "cut"]
 
@@ -49,9 +50,13 @@ Row = TypeVar("Row", bound=Standing)
 
 @dataclass(eq=False)
 class Ledger(Generic[Row]):
-    """The rows by key. Read them as you like; add, move and remove them through these methods only."""
+    """The rows by key. Read them as you like; add, move and remove them through these methods only.
+
+    ``leaving`` is called for each row that goes, displaced ones among them, when it has gone.
+    """
 
     most: int
+    leaving: Callable[[str, Row], None] | None = None
     rows: dict[str, Row] = field(default_factory=dict, init=False)
     counts: Counter[str] = field(default_factory=Counter, init=False)
     """What was refused, by reason: ``untrusted``, ``refused_full``, ``refused_name``; and what was ``displaced``."""
@@ -108,6 +113,8 @@ class Ledger(Generic[Row]):
             self._leave(key, row.node)
             self._strangers.pop(key, None)
             self._touched[key] = None
+            if self.leaving is not None:
+                self.leaving(key, row)
         return row
 
     def credit(self, key: str, row: Row, told: Told, now: float) -> None:
@@ -140,6 +147,10 @@ class Ledger(Generic[Row]):
         self._touched.clear()
         return keys
 
+    def best(self, node: str) -> int:
+        """The worth of the best event that was heard of this node; -1 for none."""
+        return self._best.get(node, -1)
+
     def of_node(self, node: str) -> list[str]:
         """Keys of what this node told last."""
         return list(self._of_node.get(node, ()))
@@ -162,8 +173,3 @@ class Ledger(Generic[Row]):
             keys.pop(key, None)
             if not keys:
                 del self._of_node[node]
-
-
-def trust_of(worth: int) -> Trust:
-    """The trust that is worth this much; what a switch answered itself is ``local``."""
-    return next((trust for trust, value in WORTH.items() if value == worth), "local")

@@ -144,7 +144,7 @@ class Presence:
 
     def __init__(self, settings: PresenceSettings | None = None) -> None:
         self.settings = settings or PresenceSettings()
-        self._users: Ledger[_User] = Ledger(self.settings.most)
+        self._users: Ledger[_User] = Ledger(self.settings.most, self._leave)
         self._callers: dict[str, str] = {}  # the user of each call
         self._due: list[tuple[float, str]] = []
         self._sweep: float | None = None
@@ -296,18 +296,17 @@ class Presence:
             due, name = heappop(self._due)
             user = self._users.rows.get(name)
             if user is not None and user.due == due:
-                self._remove(name)
+                self._users.remove(name)
         if self._sweep is None or now < self._sweep:
             return
         before = now - self.settings.forget
         old = [n for n, u in self._users.rows.items() if u.heard < before and u.own in ("offline", "idle", "unknown")]
         for name in old:
-            self._remove(name)
+            self._users.remove(name)
         self._sweep = now + _SWEEP if self._users.rows else None
 
-    def _remove(self, name: str) -> None:
-        user = self._users.remove(name)
-        for uuid in (user.calls or ()) if user is not None else ():
+    def _leave(self, name: str, user: _User) -> None:
+        for uuid in user.calls or ():
             self._callers.pop(uuid, None)
 
     def next_due(self) -> float | None:
