@@ -27,10 +27,12 @@ from switchcast.views.channels import KINDS, Channels
 from switchcast.views.legs import Leg, lasted, leg_row
 from switchcast.views.telling import WORTH, Snapshot, Told
 
-__all__ = ["MOST_LEGS_SHOWN", "Calls", "CallsSettings"]
+__all__ = ["MOST_LEGS_SHOWN", "MOST_WAITING", "Calls", "CallsSettings"]
 
 MOST_LEGS_SHOWN: Final = 1_000
 """Of one call, in its row; anyone can invent legs of a call."""
+MOST_WAITING: Final = 10_000
+"""Legs that have changed since it was last found out what is a call: then it is, whether anybody asks or not."""
 _FURTHEST: Final = ("active", "unheld", "early", "ring_wait", "ringing", "dialing")
 _SHOWN_AS: Final = {"unheld": "active", "ring_wait": "ringing", "dialing": "ringing"}
 
@@ -57,7 +59,7 @@ class Calls:
         self._channels = Channels(self.settings.most, self.settings.quiet, self.settings.forget)
         self._calls: dict[str, set[str]] = {}
         self._call_of: dict[str, str] = {}
-        self._changed: dict[str, None] = {}
+        self._changed: dict[str, None] | None = None
         self._ahead = 0.0  # the wall clock less the monotonic one
         self._now = 0.0
 
@@ -73,6 +75,8 @@ class Calls:
         """Learn from one event of these kinds."""
         self._now, self._ahead = now, wall - now
         self._channels.learn(told, now, wall)
+        if self._channels.waiting >= MOST_WAITING:
+            self._regroup()
 
     def seed(self, snapshot: Snapshot, now: float, wall: float) -> None:
         """Put right what is known of one switch by its ``show channels`` and ``show calls``."""
@@ -101,11 +105,21 @@ class Calls:
         self._regroup()
         return [self._row(call, now) for call in sorted(self._calls)]
 
+    def keys(self) -> Iterable[str]:
+        """The ids of all calls."""
+        self._regroup()
+        return self._calls.keys()
+
+    def row(self, key: str, now: float) -> dict[str, Any] | None:
+        """One call."""
+        self._regroup()
+        return self._row(key, now) if key in self._calls else None
+
     def changes(self) -> Iterable[tuple[str, dict[str, Any] | None]]:
         """Ids of calls that have changed since the last call, each with its row, ``None`` where it is over."""
         self._regroup()
-        changed = list(self._changed)
-        self._changed.clear()
+        changed = list(self._changed or ())
+        self._changed = {}
         return [(call, self._row(call, self._now) if call in self._calls else None) for call in changed]
 
     def counters(self) -> dict[str, int]:
@@ -144,12 +158,11 @@ class Calls:
                     ahead += self._calls[call] - done
         for call in stale:
             del self._calls[call]
-            self._changed[call] = None
+        self._calls |= fresh
         for call, together in fresh.items():
-            self._calls[call] = together
-            self._changed[call] = None
-            for leg in together:
-                self._call_of[leg] = call
+            self._call_of |= dict.fromkeys(together, call)
+        if self._changed is not None:
+            self._changed |= dict.fromkeys([*stale, *fresh])
 
     def _id(self, together: set[str]) -> str:
         oldest = min(self._vouched(together), key=_age)

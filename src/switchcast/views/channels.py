@@ -73,6 +73,7 @@ class Channels:
         self._ending: OrderedDict[str, float] = OrderedDict()
         self._cores: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._sweep: float | None = None
+        self._legs.touched()  # begins it
 
     def __len__(self) -> int:
         return len(self._legs)
@@ -81,6 +82,11 @@ class Channels:
     def legs(self) -> Mapping[str, Leg]:
         """Every leg by its UUID."""
         return self._legs.rows
+
+    @property
+    def waiting(self) -> int:
+        """How many UUIDs ``touched`` would give."""
+        return self._legs.waiting
 
     def touched(self) -> list[str]:
         """UUIDs of legs that have changed or gone since the last call."""

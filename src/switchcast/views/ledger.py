@@ -7,7 +7,7 @@ It decides four things, alike for every view that is built on it:
 - **Room.** The table is full at ``most`` rows. A stranger's row, of trust ``stock``, then gives way to one that proves
   more, the oldest first; anyone else is refused, and counted. Nothing that a stranger invents keeps a member out.
 - **Doubt.** When events of a node were lost, its rows are ``doubtful`` until they are put right.
-- **Change.** Keys of what was touched are kept until somebody asks for them.
+- **Change.** Keys of what was touched are kept until somebody asks for them, from the first time that one asks.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Ledger(Generic[Row]):
     _of_node: dict[str, dict[str, None]] = field(default_factory=dict, init=False, repr=False)
     _strangers: dict[str, None] = field(default_factory=dict, init=False, repr=False)
     _best: dict[str, int] = field(default_factory=dict, init=False, repr=False)
-    _touched: dict[str, None] = field(default_factory=dict, init=False, repr=False)
+    _touched: dict[str, None] | None = field(default=None, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,7 +104,7 @@ class Ledger(Generic[Row]):
         self._of_node.setdefault(row.node, {})[key] = None
         if row.worth == 0:
             self._strangers[key] = None
-        self._touched[key] = None
+        self.touch(key)
 
     def remove(self, key: str) -> Row | None:
         """Let a row go."""
@@ -112,7 +112,7 @@ class Ledger(Generic[Row]):
         if row is not None:
             self._leave(key, row.node)
             self._strangers.pop(key, None)
-            self._touched[key] = None
+            self.touch(key)
             if self.leaving is not None:
                 self.leaving(key, row)
         return row
@@ -129,7 +129,8 @@ class Ledger(Generic[Row]):
                 self._strangers[key] = None
         if told.node != row.node:
             self.move(key, row, told.node)
-        self._touched[key] = None
+        if self._touched is not None:
+            self._touched[key] = None
 
     def move(self, key: str, row: Row, node: str) -> None:
         """Let the row be another node's."""
@@ -139,12 +140,18 @@ class Ledger(Generic[Row]):
 
     def touch(self, key: str) -> None:
         """Say that the row has changed."""
-        self._touched[key] = None
+        if self._touched is not None:
+            self._touched[key] = None
+
+    @property
+    def waiting(self) -> int:
+        """How many keys ``touched`` would give."""
+        return len(self._touched or ())
 
     def touched(self) -> list[str]:
-        """Keys of rows that have changed or gone since the last call."""
-        keys = list(self._touched)
-        self._touched.clear()
+        """Keys of rows that have changed or gone since the last call; the first call begins it."""
+        keys = list(self._touched or ())
+        self._touched = {}
         return keys
 
     def best(self, node: str) -> int:
@@ -161,7 +168,7 @@ class Ledger(Generic[Row]):
             row = self.rows[key]
             if row.sure != "doubtful":
                 row.sure = "doubtful"
-                self._touched[key] = None
+                self.touch(key)
 
     def refusals(self) -> dict[str, int]:
         """The counts, those that are nought among them."""

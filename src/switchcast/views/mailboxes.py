@@ -148,10 +148,18 @@ class Mailboxes:
         """Every mailbox, by account."""
         return [_row(account, box) for account, box in sorted(self._boxes.rows.items())]
 
+    def keys(self) -> Iterable[str]:
+        """The names of all."""
+        return self._boxes.rows.keys()
+
+    def row(self, key: str, now: float) -> dict[str, Any] | None:
+        """The row of one account."""
+        found = self._boxes.rows.get(key)
+        return None if found is None else _row(key, found)
+
     def changes(self) -> Iterable[tuple[str, dict[str, Any] | None]]:
         """Accounts whose row has changed since the last call."""
-        rows = self._boxes.rows
-        return [(key, _row(key, rows[key]) if key in rows else None) for key in self._boxes.touched()]
+        return [(key, self.row(key, 0.0)) for key in self._boxes.touched()]
 
     def counters(self) -> dict[str, int]:
         """Mailboxes, those that are ``lit``; what was refused, by reason."""

@@ -319,10 +319,18 @@ class Presence:
         """Everyone, by name."""
         return [_row(name, user) for name, user in sorted(self._users.rows.items())]
 
+    def keys(self) -> Iterable[str]:
+        """The names of all."""
+        return self._users.rows.keys()
+
+    def row(self, key: str, now: float) -> dict[str, Any] | None:
+        """The row of one user."""
+        found = self._users.rows.get(key)
+        return None if found is None else _row(key, found)
+
     def changes(self) -> Iterable[tuple[str, dict[str, Any] | None]]:
         """Users whose row has changed since the last call."""
-        rows = self._users.rows
-        return [(key, _row(key, rows[key]) if key in rows else None) for key in self._users.touched()]
+        return [(key, self.row(key, 0.0)) for key in self._users.touched()]
 
     def counters(self) -> dict[str, int]:
         """Users in all and by state, their calls; what was refused, by reason."""
