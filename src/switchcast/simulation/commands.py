@@ -225,8 +225,8 @@ def _strftime(switch: Switch, argument: str) -> str:
 
 def _sofia(switch: Switch, argument: str) -> str:
     words = argument.split()
-    if words[:1] in (["status"], ["xmlstatus"]) and len(words) == 1:
-        return _sofia_overview(switch)
+    if words in (["status"], ["xmlstatus"]):
+        return (_sofia_overview if words == ["status"] else _sofia_overview_xml)(switch)
     if len(words) < 4 or words[0] not in ("status", "xmlstatus") or words[1] != "profile" or words[3] != "reg":
         return "-USAGE: sofia status|xmlstatus [profile internal reg [<user>]]\n"
     if words[2] != PROFILE:
@@ -240,6 +240,17 @@ def _sofia_overview(switch: Switch) -> str:
     row = f"{'internal':>25}\tprofile\t{f'sip:mod_sofia@{switch.ipv4}:5060':>51}\tRUNNING (0)\n"
     head = f"{'Name':>25}\t   Type\t{'Data':>51}\tState\n"
     return f"{head}{_RULER}\n{row}{_RULER}\n1 profile 0 aliases\n\n"
+
+
+def _sofia_overview_xml(switch: Switch) -> str:
+    fields = {
+        "name": PROFILE,
+        "type": "profile",
+        "data": f"sip:mod_sofia@{switch.ipv4}:5060",
+        "state": "RUNNING (0)",
+    }
+    lines = "".join(f"<{name}>{value}</{name}>\n" for name, value in fields.items())
+    return f'<?xml version="1.0" encoding="ISO-8859-1"?>\n<profiles>\n<profile>\n{lines}</profile>\n</profiles>\n'
 
 
 def _sofia_status(switch: Switch, registration: SipRegistration) -> tuple[str, int]:

@@ -49,6 +49,8 @@ ESTABLISHED_EVENTS: Final = 10
 """Who was heard this often keeps its row while it is down, whatever is invented."""
 _MOST_TURNS: Final = 10_000
 """Turns that wait for ``turns``: nobody may ever ask for them."""
+_MOST_CHANGES: Final = 200_000
+"""Names that wait for ``changes``: who has asked once may never ask again."""
 _MOST_CHARACTERS: Final = 64
 """Of a version or a Core-UUID, which have some 50 and 36."""
 _REFIRED: Final = "multicast::event"
@@ -125,7 +127,7 @@ class Nodes:
     _down: OrderedDict[_Node, None] = field(default_factory=OrderedDict, init=False, repr=False)
     _frail: OrderedDict[_Node, None] = field(default_factory=OrderedDict, init=False, repr=False)
     _strangers: OrderedDict[_Node, None] = field(default_factory=OrderedDict, init=False, repr=False)
-    _changed: dict[str, None] = field(default_factory=dict, init=False, repr=False)
+    _changed: dict[str, None] | None = field(default=None, init=False, repr=False)
     _turns: list[Turn] = field(default_factory=list, init=False, repr=False)
     _counts: Counter[str] = field(default_factory=Counter, init=False, repr=False)
     _now: float = field(default=float("-inf"), init=False, repr=False)
@@ -182,7 +184,7 @@ class Nodes:
         """Events of ``node`` were lost: its figures are doubtful until its next HEARTBEAT or snapshot."""
         if (row := self._rows.get(node)) is not None:
             row.doubted = max(row.doubted, now)
-            self._changed[node] = None
+            self._note(row)
 
     def restarted(self, node: str, core: str, now: float) -> None:
         """Nothing: that a switch has begun anew is known from here (``turns``)."""
@@ -212,9 +214,18 @@ class Nodes:
         """Every switch, by name."""
         return [_row(self._rows[name], now) for name in sorted(self._rows)]
 
+    def keys(self) -> Iterable[str]:
+        """The names of all switches."""
+        return self._rows.keys()
+
+    def row(self, key: str, now: float) -> dict[str, Any] | None:
+        """The switch of this name, as ``rows`` has it."""
+        node = self._rows.get(key)
+        return None if node is None else _row(node, now)
+
     def changes(self) -> Iterable[tuple[str, dict[str, Any] | None]]:
         """Switches of which more has changed than that they were heard again; ``None`` for those forgotten."""
-        changed, self._changed = self._changed, {}
+        changed, self._changed = self._changed or {}, {}
         return [(name, _row(self._rows[name], self._now) if name in self._rows else None) for name in changed]
 
     def counters(self) -> dict[str, int]:
@@ -277,7 +288,7 @@ class Nodes:
             self._turn("restarted", node, core)
         node.before, node.core, node.beat, node.uptime = node.core, core, None, None
         node.losses.begin()
-        self._changed[node.name] = None
+        self._note(node)
         return True
 
     def _admit(self, name: str, core: str, trust: Trust) -> _Node | None:
@@ -305,7 +316,7 @@ class Nodes:
         del self._rows[node.name]
         for group in (self._up, self._down, self._frail, self._strangers):
             group.pop(node, None)
-        self._changed[node.name] = None
+        self._note(node)
 
     def _come_up(self, node: _Node) -> None:
         self._down.pop(node, None)
@@ -327,11 +338,17 @@ class Nodes:
         self._turn(state, node, node.core)
 
     def _turn(self, what: Literal["up", "down", "restarted"], node: _Node, core: str) -> None:
-        self._changed[node.name] = None
+        self._note(node)
         self._turns.append(Turn(what, node.name, core))
         if len(self._turns) > _MOST_TURNS:
             del self._turns[0]
             self._counts["turns_lost"] += 1
+
+    def _note(self, node: _Node) -> None:
+        if self._changed is not None:  # somebody has asked
+            self._changed[node.name] = None
+            if len(self._changed) > _MOST_CHANGES:
+                del self._changed[next(iter(self._changed))]
 
     def _figure(self, node: _Node, get: Callable[[str], str], at: float, *, asked: bool) -> None:
         """Take over what a HEARTBEAT, or a switch that was asked, says under the names that HEARTBEAT has for it."""
@@ -343,7 +360,7 @@ class Nodes:
         for name, header in _FIGURES.items():
             figure = _number(_WHOLE, get(header))
             node.figures[name] = None if figure is None else int(figure)
-        self._changed[node.name] = None
+        self._note(node)
 
 
 def _number(pattern: re.Pattern[str], text: str) -> str | None:

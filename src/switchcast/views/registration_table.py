@@ -18,7 +18,7 @@ from switchcast.views.telling import WORTH, Trust
 __all__ = ["Account", "Registration", "RegistrationTable"]
 
 _MOST_CHANGES: Final = 1_000_000
-"""Keys that wait for ``changes``: nobody may ever ask for them."""
+"""Keys that wait for ``changes``: who has asked once may never ask again."""
 _MOST_POOLED: Final = 10_000
 """Texts that are kept once for all rows which have them. Not ``sys.intern``, for that may never let go of one."""
 _MOST_DEAD: Final = 1024
@@ -55,8 +55,9 @@ class Registration:
 
     @property
     def key(self) -> str:
-        """What it is called in ``changes``."""
-        return " ".join((*self.account, self.contact))
+        """Its user, profile and contact, with a space between them; spaces in the first two are ``%20``."""
+        user, profile = self.account
+        return f"{_word(user)} {_word(profile)} {self.contact}"
 
 
 @dataclass(eq=False)
@@ -68,7 +69,7 @@ class RegistrationTable:
     _queue: list[tuple[float, int, Registration]] = field(default_factory=list)
     _order: Iterator[int] = field(default_factory=itertools.count)
     _strangers: OrderedDict[Registration, None] = field(default_factory=OrderedDict)
-    _changed: dict[str, Registration | None] = field(default_factory=dict)
+    _changed: dict[str, Registration | None] | None = None
     _texts: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -96,7 +97,7 @@ class RegistrationTable:
             self._strangers.move_to_end(row)
         else:
             self._strangers.pop(row, None)
-        self._note(row.key, row)
+        self._note(row, row)
 
     def remove(self, row: Registration) -> None:
         """Take ``row`` out."""
@@ -107,7 +108,7 @@ class RegistrationTable:
         row.gone = True
         self._count -= 1
         self._strangers.pop(row, None)
-        self._note(row.key, None)
+        self._note(row, None)
         if len(self._queue) > 2 * self._count + _MOST_DEAD:
             self._queue = [entry for entry in self._queue if not entry[2].gone and entry[0] == entry[2].queued]
             heapq.heapify(self._queue)
@@ -137,7 +138,14 @@ class RegistrationTable:
     def changes(self) -> list[tuple[str, Registration | None]]:
         """The keys of what has changed since the last call, each with its row, or ``None`` where it is gone."""
         changed, self._changed = self._changed, {}
-        return list(changed.items())
+        return list(changed.items()) if changed else []
+
+    def find(self, key: str) -> Registration | None:
+        """The row of this key."""
+        user, _, rest = key.partition(" ")
+        profile, _, contact = rest.partition(" ")
+        rows = self.of((_meant(user), _meant(profile)))
+        return next((row for row in rows if row.contact == contact), None)
 
     def pooled(self, text: str) -> str:
         """``text``, the same object for all rows while there is room for more of them."""
@@ -148,8 +156,12 @@ class RegistrationTable:
             known = self._texts[text] = text
         return known
 
-    def _note(self, key: str, row: Registration | None) -> None:
-        self._changed[key] = row
+    def _note(self, row: Registration, now: Registration | None) -> None:
+        if self._changed is None:
+            return  # nobody has asked
+        key = row.key
+        self._changed.pop(key, None)
+        self._changed[key] = now
         if len(self._changed) > _MOST_CHANGES:
             del self._changed[next(iter(self._changed))]
 
@@ -164,3 +176,11 @@ class RegistrationTable:
                 heapq.heapreplace(self._queue, (row.ends, next(self._order), row))
             else:
                 return
+
+
+def _word(text: str) -> str:
+    return text.replace("%", "%25").replace(" ", "%20") if " " in text or "%" in text else text
+
+
+def _meant(word: str) -> str:
+    return word.replace("%20", " ").replace("%25", "%") if "%" in word else word

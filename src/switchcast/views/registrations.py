@@ -102,7 +102,7 @@ class _Writer:
 
 @dataclass(eq=False)
 class Registrations:
-    """The view. A row's key is its ``user``, ``profile`` and ``contact`` with spaces between them."""
+    """The view. A row's key is its user, profile and contact with spaces between them (``Registration.key``)."""
 
     settings: RegistrationsSettings = field(default_factory=RegistrationsSettings)
     name: ClassVar[str] = "registrations"
@@ -184,6 +184,15 @@ class Registrations:
         """Everyone registered, by user, profile and contact."""
         rows = sorted(self._table, key=lambda row: (row.account, row.contact))
         return [self._row(row, now) for row in rows]
+
+    def keys(self) -> Iterable[str]:
+        """The keys of all rows."""
+        return (row.key for row in self._table)
+
+    def row(self, key: str, now: float) -> dict[str, Any] | None:
+        """The row of this key, as ``rows`` has it."""
+        row = self._table.find(key)
+        return None if row is None else self._row(row, now)
 
     def changes(self) -> Iterable[tuple[str, dict[str, Any] | None]]:
         """What has changed since the last call, by key; ``expires_in`` as of the last event or tick."""
