@@ -37,7 +37,7 @@ from switchcast.archive.retention import clear_left_over, latest_time, remove_ol
 from switchcast.archive.settings import ArchiveSettings
 from switchcast.errors import EndpointUnavailable, SwitchcastError, UsageError
 
-__all__ = ["ArchiveWriter", "Written"]
+__all__ = ["ArchiveWriter", "Written", "lock"]
 
 RETENTION_SECONDS: Final = 60.0
 """Between two looks for segments that are to be removed; a new segment is a reason for one too."""
@@ -84,7 +84,7 @@ class ArchiveWriter:
         self._reported: str | None = None
         self._latest: dict[str, int] = {}
         self._look_at = time.monotonic() + RETENTION_SECONDS
-        self._lock = _lock(self.directory)
+        self._lock = lock(self.directory)
         try:
             self._take_up()
         except BaseException:
@@ -321,8 +321,11 @@ class ArchiveWriter:
                 db.close()
 
 
-def _lock(directory: Path) -> int:
-    """The descriptor that keeps other writers away."""
+def lock(directory: Path) -> int:
+    """The descriptor that keeps other writers away until it is closed; the directory is made where it is not there.
+
+    Raises ``EndpointUnavailable``, ``EndpointDenied``, and ``UsageError`` for a directory of other things.
+    """
     with files.telling(directory):
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         if files.is_foreign(directory):

@@ -20,6 +20,7 @@ import typer
 from switchcast._native import __version__
 from switchcast.app import logs
 from switchcast.app.cli import (
+    archive,
     audit,
     config,
     demo,
@@ -66,6 +67,7 @@ for command in (
     demo.demo,
 ):
     app.command()(command)
+app.add_typer(archive.app, name="archive")
 app.add_typer(config.app, name="config")
 app.add_typer(key.app, name="key")
 app.add_typer(rules.app, name="rules")
