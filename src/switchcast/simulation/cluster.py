@@ -109,9 +109,10 @@ class Cluster:
         stage = self.stage
         yield stage.between(0.0, min(self.heartbeat, 20.0))
         while True:
-            self._heartbeat(switch)
-            runtime = (stage.epoch + stage.now) // SECOND + max(1, round(self.heartbeat))
-            switch.play_now("reschedule", runtime=b"%d" % runtime)
+            if switch.up:
+                self._heartbeat(switch)
+                runtime = (stage.epoch + stage.now) // SECOND + max(1, round(self.heartbeat))
+                switch.play_now("reschedule", runtime=b"%d" % runtime)
             yield stage.now + int(self.heartbeat * SECOND)
 
     def _heartbeat(self, switch: Switch) -> None:
@@ -134,15 +135,17 @@ class Cluster:
         stage = self.stage
         yield stage.between(0.0, CHECK_IP_SECONDS)
         while True:
-            runtime = (stage.epoch + stage.now) // SECOND + round(CHECK_IP_SECONDS)
-            switch.play_now("check-ip", runtime=b"%d" % runtime)
+            if switch.up:
+                runtime = (stage.epoch + stage.now) // SECOND + round(CHECK_IP_SECONDS)
+                switch.play_now("check-ip", runtime=b"%d" % runtime)
             yield stage.now + int(CHECK_IP_SECONDS * SECOND)
 
     def _monitor(self, switch: Switch) -> Iterator[int]:
         stage = self.stage
         yield stage.between(0.0, MONITOR_SECONDS)
         while True:
-            switch.bgapi("status")
+            if switch.up:
+                switch.bgapi("status")
             yield stage.now + int(MONITOR_SECONDS * SECOND)
 
     def _call(self) -> Iterator[int]:
@@ -152,7 +155,8 @@ class Cluster:
             yield stage.now + stage.exponential(1.0 / self.cps)
             switch = self.switches[int(rng.random() * len(self.switches))]
             share = rng.random()
-            self.begin_call(switch, next((kind for kind, below in CALLS if share < below), "conference"))
+            if switch.up:
+                self.begin_call(switch, next((kind for kind, below in CALLS if share < below), "conference"))
 
     def begin_call(self, switch: Switch, kind: str) -> Call:
         """Let a call of this kind begin now; a loopback call where too few users are registered for it."""

@@ -68,15 +68,18 @@ class Population:
         yield first
         switch = self._some_switch()
         while True:
+            switch = self._up(switch)
             yield from self._arrive(agent, switch)
             while True:
                 yield stage.now + stage.between(0.4 * self.expires, 0.8 * self.expires)
                 fate = rng.random()
-                if fate >= STAY:
+                if fate >= STAY or not switch.up:
                     break
                 yield from self._register(agent, switch)
                 yield from self._ask_for_messages(agent, switch)
-            if fate < LEAVE:
+            if not switch.up:
+                stage.start(self._run_out(switch, switch.registrations[agent.number], agent.copy()))
+            elif fate < LEAVE:
                 yield from self._unregister(agent, switch)
                 yield stage.now + stage.between(*AWAY_SECONDS)
             elif fate < VANISH or len(self.switches) == 1:
@@ -86,6 +89,11 @@ class Population:
                 stage.start(self._run_out(switch, switch.registrations[agent.number], agent.copy()))
                 there = (switch.index + 1 + int(rng.random() * (len(self.switches) - 1))) % len(self.switches)
                 switch = self.switches[there]
+
+    def _up(self, switch: Switch) -> Switch:
+        """``switch``, or when it is down the next one that is up, as a telephone with several registrars does it."""
+        others = [*self.switches[switch.index :], *self.switches[: switch.index]]
+        return next((each for each in others if each.up), switch)
 
     def _some_switch(self) -> Switch:
         return self.switches[int(self.stage.rng.random() * len(self.switches))]
@@ -130,7 +138,7 @@ class Population:
         yield from switch.play("mailbox-query", {"a": agent})
         yield stage.now + stage.between(0.0005, 0.1)
         box = stage.mailboxes.get(agent.number)
-        if box is not None and box.new:
+        if box is not None and (box.new or box.saved):
             yield from self.light_lamp(switch, agent, box, "NEW")
         else:
             yield from switch.play("mailbox-empty", {"a": agent})

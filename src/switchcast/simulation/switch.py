@@ -87,7 +87,8 @@ class Switch:
 
     ``registrations`` is by user, ``presence`` and ``lamps`` by ``user@domain``, ``channels`` by UUID, ``calls`` by the
     UUID of the leg that was bridged first. ``registrar`` has the registrations as mod_sofia shows them, those that
-    other switches told of among them. ``starts`` counts how often the switch was started.
+    other switches told of among them. ``starts`` counts how often it was started and killed, beginning with 1; while it
+    is not ``up`` it fires nothing.
     """
 
     def __init__(self, stage: Stage, index: int) -> None:
@@ -99,6 +100,7 @@ class Switch:
         self.booted = -int(stage.rng.random() * 86400 * SECOND)
         self.sequence = FIRST_SEQUENCE
         self.starts = 1
+        self.up = True
         self.registrations: dict[str, Registration] = {}
         self.registrar = Registrar()
         self.presence: dict[str, Presence] = {}
@@ -151,17 +153,27 @@ class Switch:
         )
 
     def restart(self) -> None:
-        """Crash and come up at once: another Core-UUID, events numbered anew, no channel left.
+        """Crash and come up at once."""
+        self.kill()
+        self.start()
 
-        The rest of what was going on is never told. Registrations stay, for a switch keeps them in a database.
+    def kill(self) -> None:
+        """Crash: no channel is left, and nothing is told any more, of what was going on or of anything else.
+
+        Registrations stay, for a switch keeps them in a database.
         """
         self.starts += 1
+        self.up = False
+        self.channels.clear()
+        self.calls.clear()
+
+    def start(self) -> None:
+        """Come up after a crash: another Core-UUID, events numbered anew."""
+        self.up = True
         self.core_uuid = new_uuid(self.stage.rng).decode()
         self.identity["core"] = self.core_uuid.encode()
         self.sequence = FIRST_SEQUENCE
         self.booted = self.stage.now
-        self.channels.clear()
-        self.calls.clear()
         self.sessions_since_startup = self.sessions_peak = 0
         self._created.clear()
 
@@ -192,16 +204,17 @@ class Switch:
     def emit(self, values: Values, step: Step) -> Event:
         """Fire one event of a script now, and let it take effect on the state, channels apart."""
         stage = self.stage
-        self.sequence += 1
+        self.sequence += self.up
         micros = stage.epoch + stage.now
         second = micros // SECOND
         if second != self._second:
             self._second, self._local, self._gmt = second, local(second), gmt(second)
         values[0:4] = self._local, self._gmt, b"%d" % micros, b"%d" % self.sequence
         event = Event.from_plain(_join(step.pick(values))).with_origin(self._source, micros * 1000)
-        if step.effect in _LEARNED:
-            self._learn(event)
-        stage.out.append((stage.now / SECOND, self.index, event))
+        if self.up:
+            if step.effect in _LEARNED:
+                self._learn(event)
+            stage.out.append((stage.now / SECOND, self.index, event))
         return event
 
     def play(self, script: str, roles: Mapping[str, UserAgent] | None = None, **params: bytes) -> Iterator[int]:
