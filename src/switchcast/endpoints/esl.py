@@ -47,6 +47,7 @@ from switchcast.errors import (
     UsageError,
 )
 from switchcast.wire.eventsocket import (
+    BODY_LIMIT,
     Interest,
     Message,
     command_line,
@@ -80,6 +81,8 @@ class EslEndpoint(Endpoint):
     Everything goes over one connection: events in, and events, ``api`` and ``bgapi`` out. Every event given to ``send``
     is counted once, as ``sent``, ``refused`` (by the switch, or because no command can carry it), ``unanswered`` (the
     connection was lost or the switch stuck: it may have been fired or not) or ``unsent``.
+
+    ``answer_bytes`` is how long an event or an answer may be; who asks for a large one raises it before the first use.
     """
 
     is_source = True
@@ -108,6 +111,7 @@ class EslEndpoint(Endpoint):
         self._limit = url.integer("queue", 65_536, 1, 10_000_000)
         self._filters = filters_of(url)
         self._refiring = Refiring(url)
+        self.answer_bytes = BODY_LIMIT
         self._dice = dice
         self._connection: Connection | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -299,7 +303,12 @@ class EslEndpoint(Endpoint):
 
     async def _connect(self) -> Connection:
         connection = await connect(
-            str(self.url), self.url.hosts[0], self.url.port or DEFAULT_PORT, self._take, self._timeout
+            str(self.url),
+            self.url.hosts[0],
+            self.url.port or DEFAULT_PORT,
+            self._take,
+            self._timeout,
+            body_limit=self.answer_bytes,
         )
         try:
             await connection.log_in(self._user, self._password, self._timeout)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from switchcast._native import Event
 from switchcast.errors import EndpointDenied, EndpointError, EndpointUnavailable
-from switchcast.wire.eventsocket import NOOP, Interest, Message, MessageReader, render_auth
+from switchcast.wire.eventsocket import BODY_LIMIT, NOOP, Interest, Message, MessageReader, render_auth
 
 __all__ = ["JOBS", "Connection", "Job", "Jobs", "Rejected", "connect"]
 
@@ -36,7 +36,9 @@ class Connection(asyncio.Protocol):
     ended, with what ended it. ``interest`` and ``filters`` are what the switch was asked for on this connection.
     """
 
-    def __init__(self, shown: str, events: Callable[[list[tuple[str, bytes]]], None]) -> None:
+    def __init__(
+        self, shown: str, events: Callable[[list[tuple[str, bytes]]], None], body_limit: int = BODY_LIMIT
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[str] = loop.create_future()
         self.interest: Interest | None = None
@@ -45,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._shown = shown
         self._events = events
         self._loop = loop
-        self._reader = MessageReader()
+        self._reader = MessageReader(body_limit)
         self._greeting: asyncio.Future[Message] = loop.create_future()
         self._pending: deque[asyncio.Future[Message]] = deque()
         self._room = asyncio.Event()
@@ -197,13 +199,22 @@ class Connection(asyncio.Protocol):
 
 
 async def connect(
-    shown: str, host: str, port: int, events: Callable[[list[tuple[str, bytes]]], None], seconds: float
+    shown: str,
+    host: str,
+    port: int,
+    events: Callable[[list[tuple[str, bytes]]], None],
+    seconds: float,
+    *,
+    body_limit: int = BODY_LIMIT,
 ) -> Connection:
-    """Connect, without logging in. Raises ``EndpointUnavailable``, which calls the other end ``shown``."""
+    """Connect, without logging in. Raises ``EndpointUnavailable``, which calls the other end ``shown``.
+
+    ``body_limit``: bytes of one event or answer, above which the connection is dropped.
+    """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(seconds):
-            _, connection = await loop.create_connection(lambda: Connection(shown, events), host, port)
+            _, connection = await loop.create_connection(lambda: Connection(shown, events, body_limit), host, port)
     except TimeoutError:
         raise EndpointUnavailable(f"{shown}: no answer within {seconds:g} s; is there a firewall in between?") from None
     except OSError as error:

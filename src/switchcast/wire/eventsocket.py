@@ -119,8 +119,9 @@ class Command:
 class _Framer(ABC):
     """Header blocks and the bodies behind them, out of pieces of any size: what both directions share."""
 
-    def __init__(self, block_limit: int) -> None:
+    def __init__(self, block_limit: int, body_limit: int = BODY_LIMIT) -> None:
         self._block_limit = block_limit
+        self._body_limit = body_limit
         self._buffer = bytearray()
         self._start = 0
         self._scan = 0
@@ -137,10 +138,9 @@ class _Framer(ABC):
                 if self._block is None:
                     break
                 self._need = self._body_length(self._block)
-                if self._need > BODY_LIMIT:
-                    raise EndpointError(
-                        f"the event socket's peer announces a body of {self._need} bytes; {BODY_LIMIT} are allowed"
-                    )
+                if self._need > self._body_limit:
+                    allowed = f"{self._body_limit} are allowed"
+                    raise EndpointError(f"the event socket's peer announces a body of {self._need} bytes; {allowed}")
             end = self._start + self._need
             if len(self._buffer) < end:
                 break
@@ -180,10 +180,10 @@ class _Framer(ABC):
 
 
 class MessageReader(_Framer):
-    """A client's reader: feed it what the switch sends, in pieces of any size."""
+    """A client's reader: feed it what the switch sends, in pieces of any size. ``body_limit``: bytes of one body."""
 
-    def __init__(self) -> None:
-        super().__init__(HEADER_BLOCK_LIMIT)
+    def __init__(self, body_limit: int = BODY_LIMIT) -> None:
+        super().__init__(HEADER_BLOCK_LIMIT, body_limit)
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages that are complete by now. Raises ``EndpointError`` when this is no event socket's stream."""
