@@ -22,6 +22,7 @@ from switchcast.app.config.model import (
 from switchcast.app.config.stock_xml import PARAMS
 from switchcast.quantities import parse_duration
 from switchcast.views.peers import PeersSettings
+from switchcast.views.picture import ViewsSettings
 
 PAGE = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
 TABLES: list[tuple[str, type[BaseModel]]] = [
@@ -30,6 +31,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("metrics", MetricsSettings),
     ("control", ControlSettings),
     ("peers", PeersSettings),
+    ("views", ViewsSettings),
     ("endpoints", EndpointSettings),
     ("route", RouteSettings),
 ]

@@ -77,6 +77,7 @@ FULL = Snapshot(
     ],
     peers={"up": 2, "returning": 0, "rival": 1, "down": 3, "heartbeats": 77, "own": 4},
     journal={"replayed": 12},
+    views=[Part("registrations", {"registered": 321, "doubtful": 7, "refused_full": 5})],
     reloads={"done": 2, "refused": 1},
     configured_at=1_700_000_000.0,
 )
@@ -154,6 +155,9 @@ def test_each_counter_becomes_the_metric_that_it_is() -> None:
         ("switchcast_counted_total", "rewritten", "cluster", "policy"): 7,
         ("switchcast_counted_total", "own", "peers", "peers"): 4,
         ("switchcast_counted_total", "replayed", "journal", "journal"): 12,
+        ("switchcast_view_rows", "registered", "registrations"): 321,
+        ("switchcast_view_rows", "doubtful", "registrations"): 7,
+        ("switchcast_counted_total", "refused_full", "registrations", "view"): 5,
     }
     assert not [key for key in told if "cluster" in key and ("withheld" in key or "passed" in key)]  # the route tells
     by_values = {(name, *sorted(values)): value for (name, *values), value in told.items()}

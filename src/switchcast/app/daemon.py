@@ -2,10 +2,10 @@
 
 ::
 
-    read ──> assemble ──> control socket ──> node, rules, peers, metrics ──> running
-                ^                                                              │  │
-                └──────────── SIGHUP, ``reload``: checked as a whole ──────────┘  │
-                                                      SIGTERM, SIGINT ────────────┴──> drained ──> ended
+    read ──> assemble ──> control socket ──> node, rules, peers, views, metrics ──> running
+                ^                                                                     │  │
+                └──────────── SIGHUP, ``reload``: checked as a whole ─────────────────┘  │
+                                                      SIGTERM, SIGINT ───────────────────┴──> drained ──> ended
 
 A configuration that is wrong changes nothing and is told of: in the log, in ``status`` and to whoever asked. What is
 right replaces only what has changed. What cannot change while the node runs (its name, its control socket) is refused.
@@ -28,6 +28,7 @@ from switchcast.app.automation import Automation
 from switchcast.app.config import Configuration
 from switchcast.app.control import ControlServer
 from switchcast.app.health import serving
+from switchcast.app.picture import Watching
 from switchcast.app.presence import Presence
 from switchcast.app.report import Report
 from switchcast.app.systemd import Notifier
@@ -71,7 +72,8 @@ class Daemon:
         )
         self._automation = Automation(self.node)
         self._presence = Presence(self.node, self._configuration.peers)
-        self.report = Report(self.node, self._automation, self._presence)
+        self.watching = Watching(self.node, self._configuration)
+        self.report = Report(self.node, self._automation, self._presence, self.watching)
         self._metrics: contextlib.AsyncExitStack | None = None
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -92,7 +94,8 @@ class Daemon:
             try:
                 await _either(node, self.node.ready.wait())
                 await self._automation.change(rules, 0.0)
-                beside += [asyncio.create_task(work) for work in (self._automation.run(), self._presence.run())]
+                works = (self._automation.run(), self._presence.run(), self.watching.run())
+                beside += [asyncio.create_task(work) for work in works]
                 self.report.phase = "running"
                 self._notifier.ready(self._in_a_line())
                 self.running.set()
@@ -182,6 +185,7 @@ class Daemon:
         self._configuration, self._assembly = configuration, assembly
         self.node.drain = configuration.node.drain
         self._presence.change(configuration.peers)
+        self.watching.change(configuration)
         self._take_effect(configuration)
         try:
             await self._automation.change(rules, configuration.node.drain)
@@ -265,6 +269,9 @@ class Daemon:
         async def peers(_: dict[str, Any]) -> object:
             return self.report.peers()
 
+        async def view(request: dict[str, Any]) -> object:
+            return self.watching.reply(request)
+
         async def rules(_: dict[str, Any]) -> object:
             return self.report.rules()
 
@@ -286,6 +293,7 @@ class Daemon:
         return {
             "status": status,
             "peers": peers,
+            "view": view,
             "rules": rules,
             "rules-log": rules_log,
             "rules-dead": dead_letters,

@@ -61,6 +61,10 @@ _SUMS: Final = frozenset({"delivered", "undrained"})
 _RESULTS: Final = frozenset({"done", "failed", "unfinished"})
 """How an action can end; what is refused or waits has not begun."""
 _PEER_STATES: Final = ("up", "returning", "down", "rival")
+_VIEW_COUNTS: Final = frozenset(
+    {"answered", "clashed", "evicted", "gaps", "ghosts", "outdated", "refused", "snapshots", "unanswered", "untrusted"}
+)
+"""Counters of views that only grow; the others say how many rows there are now."""
 
 _COUNTERS: Final = {
     "source_received": ("Events that came from a source, before anything was left out.", "source"),
@@ -175,6 +179,9 @@ class _Tables:
         self._limit = GaugeMetricFamily(
             "switchcast_queue_limit_events", "Events that a queue can hold before it drops.", labels=place
         )
+        self._rows = GaugeMetricFamily(
+            "switchcast_view_rows", "Rows of a view of the cluster, by what is so of them.", labels=["view", "state"]
+        )
         self._counted = CounterMetricFamily(
             "switchcast_counted", "What else a part counts, by its counter's name.", labels=[*place, "counter"]
         )
@@ -197,12 +204,15 @@ class _Tables:
         told = (*_PEER_STATES, "heartbeats")
         self._rest("peers", {name: count for name, count in snapshot.peers.items() if name not in told})
         self._rest("journal", snapshot.journal)
+        for view in snapshot.views:
+            self._view(view)
 
     def families(self) -> Iterator[Metric]:
         """Every family, those without a sample too: a query for what has not happened yet finds its name."""
         yield from self._own.values()
         yield from (self._dropped, self._filtered, self._rejected, self._refused, self._actions)
-        yield from (self._up, self._outages, self._datagrams, self._bytes, self._depth, self._limit, self._counted)
+        yield from (self._up, self._outages, self._datagrams, self._bytes, self._depth, self._limit, self._rows)
+        yield self._counted
 
     def _endpoint(self, endpoint: EndpointState) -> None:
         self._up.add_metric([endpoint.name], float(endpoint.up))
@@ -229,6 +239,13 @@ class _Tables:
                 self._depth.add_metric(at, count)
             elif bare not in _SUMS:
                 self._counted.add_metric([*at, counter], count)
+
+    def _view(self, view: Part) -> None:
+        for counter, count in _sound(view.counters):
+            if counter in _VIEW_COUNTS or counter.startswith("refused_"):
+                self._counted.add_metric(["view", view.name, counter], count)
+            else:
+                self._rows.add_metric([view.name, counter], count)
 
     def _rest(self, place: str, counters: Mapping[str, int]) -> None:
         for counter, count in _sound(counters):

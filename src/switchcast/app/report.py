@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from switchcast._native import ReliableSender, Sender, __version__
 from switchcast.app.automation import Automation
+from switchcast.app.picture import Watching
 from switchcast.app.presence import Presence
 from switchcast.app.snapshot import Phase, Snapshot, make_snapshot
 from switchcast.app.status import Counters, History, PeersReply, Status, Warned, make_status, peers_reply
@@ -29,7 +30,7 @@ class Report:
     into ``problems`` what is wrong, in words, by a name of its own; ``warnings`` are lines of the log.
     """
 
-    def __init__(self, node: Node, automation: Automation, presence: Presence) -> None:
+    def __init__(self, node: Node, automation: Automation, presence: Presence, watching: Watching) -> None:
         self.phase: Phase = "starting"
         self.path = ""
         self.policies: Mapping[str, RedactionPolicy] = {}
@@ -40,6 +41,7 @@ class Report:
         self._node = node
         self._automation = automation
         self._presence = presence
+        self._watching = watching
         self._history = History()
         self._began = time.monotonic()
 
@@ -88,6 +90,7 @@ class Report:
         policies = {name: _sums(policy.counters()) for name, policy in self.policies.items()}
         own = {"rules": engine, "actions": runner, "policies": policies}
         own |= {"peers": {"peers": self._presence.counters()}, "journal": {"journal": self._automation.journalled()}}
+        own |= {"views": self._watching.counters()}
         return make_snapshot(
             self._node.name,
             self.phase,
@@ -100,6 +103,7 @@ class Report:
 
     def _counters(self) -> Counters:
         own = {"rules": self._automation.counters(), "peers": {"peers": self._presence.counters()}}
+        own |= {"views": self._watching.counters()}
         return self._node.counters() | own
 
     def _limits(self) -> dict[str, dict[str, int]]:

@@ -47,8 +47,8 @@ class Snapshot:
     """The node at one moment.
 
     ``rules`` are as the engine counts them, ``actions`` as the runner does, by rule. ``peers`` and ``journal`` are the
-    counters of those two. ``reloads`` counts by outcome, ``done`` and ``refused``; ``configured_at`` is when the
-    configuration in force was taken, in seconds since 1970.
+    counters of those two, ``views`` those of each view and of what keeps them. ``reloads`` counts by outcome, ``done``
+    and ``refused``; ``configured_at`` is when the configuration in force was taken, in seconds since 1970.
     """
 
     node: str
@@ -63,6 +63,7 @@ class Snapshot:
     actions: Sequence[Part] = ()
     peers: Mapping[str, int] = field(default_factory=dict)
     journal: Mapping[str, int] = field(default_factory=dict)
+    views: Sequence[Part] = ()
     reloads: Mapping[str, int] = field(default_factory=dict)
     configured_at: float | None = None
 
@@ -89,9 +90,9 @@ def make_snapshot(
 ) -> Snapshot:
     """The snapshot that ``Node.counters()`` and ``Node.states()`` make.
 
-    ``counters`` may have the kinds ``rules`` (of the engine), ``actions`` (of the runner), ``policies``, ``peers`` and
-    ``journal`` beside the node's own; ``limits`` has sizes of queues by kind and name. A name that is a source and a
-    sink is one endpoint, and up when both are.
+    ``counters`` may have the kinds ``rules`` (of the engine), ``actions`` (of the runner), ``policies``, ``peers``,
+    ``views`` and ``journal`` beside the node's own; ``limits`` has sizes of queues by kind and name. A name that is a
+    source and a sink is one endpoint, and up when both are.
     """
 
     def parts(kind: str) -> list[Part]:
@@ -114,6 +115,7 @@ def make_snapshot(
         actions=parts("actions"),
         peers=counters.get("peers", {}).get("peers", {}),
         journal=counters.get("journal", {}).get("journal", {}),
+        views=parts("views"),
         reloads=reloads or {},
         configured_at=configured_at,
     )

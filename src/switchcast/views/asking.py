@@ -30,7 +30,7 @@ from switchcast.views import answers
 from switchcast.views.answers import AnswerError, mailbox_question, registration_question
 from switchcast.views.telling import Snapshot
 
-__all__ = ["MOST_ACCOUNTS", "MOST_PROFILES", "AnswerError", "Asking", "questions"]
+__all__ = ["MOST_ACCOUNTS", "MOST_PROFILES", "AnswerError", "Asking", "mailbox_questions", "questions"]
 
 MOST_PROFILES: Final = 200
 """SIP profiles that are asked about; a switch has a handful."""
@@ -46,6 +46,11 @@ def questions(profiles: Iterable[str] = (), accounts: Iterable[str] = ()) -> lis
     about = [registration_question(name) for name in _askable(profiles, _PROFILE, MOST_PROFILES)]
     about += [mailbox_question(name) for name in _askable(accounts, _ACCOUNT, MOST_ACCOUNTS)]
     return [answers.NAME, *_FIRST, *about]
+
+
+def mailbox_questions(accounts: Iterable[str]) -> dict[str, str]:
+    """The accounts among these, as far as they can be asked about, by the command that asks."""
+    return {mailbox_question(name): name for name in _askable(accounts, _ACCOUNT, MOST_ACCOUNTS)}
 
 
 class Asking:

@@ -104,9 +104,13 @@ class Snapshot:
 class View(Protocol):
     """One picture of the cluster. Rows are plain values with ``node``, ``since`` (wall), ``sure`` and ``trust``."""
 
-    name: str
-    kinds: Collection[str]
-    """Event names and subclasses that it learns from."""
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def kinds(self) -> Collection[str]:
+        """Event names and subclasses that it learns from."""
 
     def learn(self, told: Told, now: float, wall: float) -> None:
         """Learn from one event of these kinds."""

@@ -62,6 +62,8 @@ class Checks:
             trust.rule(("rule", place), rule)
         for index, sink in enumerate(settings.peers.to):
             self._named(sink, "sink", ("peers", "to", index), settings)
+        for index, switch in enumerate(settings.views.ask or ()):
+            self._switch(switch, ("views", "ask", index), settings)
         self._unused(settings)
         return settings.model_copy(update={"route": tuple(routes)})
 
@@ -189,13 +191,16 @@ class Checks:
         for key, action in (("esl-api", rule.esl_api), ("esl-event", rule.esl_event)):
             if action is None:
                 continue
-            place = (*path, key, "endpoint")
-            if self._named(action.endpoint, "sink", place, settings):
-                scheme = self.endpoints.made[action.endpoint].url.scheme
-                if scheme != "esl":
-                    self.problems.add(place, action.endpoint, f"is {scheme}: and no switch; name an esl: endpoint")
+            self._switch(action.endpoint, (*path, key, "endpoint"), settings)
         for index, sink in enumerate(rule.emit.to if rule.emit else ()):
             self._named(sink, "sink", (*path, "emit", "to", index), settings)
+
+    def _switch(self, name: str, path: Path, settings: FileSettings) -> None:
+        """Note where ``name`` is no endpoint that a switch answers at."""
+        if self._named(name, "sink", path, settings):
+            scheme = self.endpoints.made[name].url.scheme
+            if scheme != "esl":
+                self.problems.add(path, name, f"is {scheme}: and no switch; name an esl: endpoint")
 
     def _unused(self, settings: FileSettings) -> None:
         if not settings.route and not settings.rule and not self.problems.found():

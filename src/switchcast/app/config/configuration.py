@@ -23,6 +23,7 @@ from switchcast.guard.policy import PolicySettings
 from switchcast.keys import GroupKeys
 from switchcast.rules.settings import RuleSettings
 from switchcast.views.peers import PeersSettings
+from switchcast.views.picture import ViewsSettings
 
 __all__ = ["Configuration", "ConfiguredEndpoint"]
 
@@ -58,6 +59,7 @@ class Configuration:
     metrics: MetricsSettings | None
     control: ControlSettings
     peers: PeersSettings
+    views: ViewsSettings
     endpoints: Mapping[str, ConfiguredEndpoint]
     routes: tuple[RouteSettings, ...]
     policies: Mapping[str, PolicySettings]

@@ -146,6 +146,7 @@ def assemble(given: Given) -> Configuration:
         metrics=settings.metrics,
         control=settings.control,
         peers=settings.peers,
+        views=settings.views,
         endpoints=endpoints.configured,
         routes=settings.route,
         policies=policies,

@@ -20,6 +20,7 @@ from switchcast.guard.policy import PolicySettings
 from switchcast.rules.settings import RuleSettings
 from switchcast.settings import Duration, Settings, Size, check_trust
 from switchcast.views.peers import PeersSettings
+from switchcast.views.picture import ViewsSettings
 
 __all__ = [
     "ControlSettings",
@@ -224,6 +225,8 @@ class FileSettings(BaseSettings):
     """The socket by which the command line asks the running node."""
     peers: PeersSettings = PeersSettings()
     """Who counts as there."""
+    views: ViewsSettings = ViewsSettings()
+    """The picture of the cluster that this node keeps."""
     endpoints: dict[Name, EndpointSettings] = Field(default_factory=dict)
     """What events come from and go to, by name."""
     policies: dict[Name, PolicySettings] = Field(default_factory=dict)
