@@ -31,6 +31,7 @@ NAMES = (
     "policy",
     "audit",
     "rules",
+    "views",
     "storm",
     "latency",
     "reliable",
