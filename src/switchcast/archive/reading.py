@@ -209,6 +209,8 @@ class ArchiveReader:
                     and db.execute("SELECT count(*), sum(count), sum(raw), min(begin), max(end) FROM blocks").fetchone()
                 )
         except EndpointUnavailable as error:
+            if not files.is_damage(error.__cause__):
+                raise
             return SegmentStats(name, size, damaged=str(error))
         blocks, events, raw, begin, end = row or (0, 0, 0, None, None)
         return SegmentStats(name, size, events or 0, blocks, raw or 0, begin, end)
@@ -236,7 +238,7 @@ class ArchiveReader:
                         where = _where(since, until, number, newest_first=newest_first)
                         yield from _blocks_of(db, name, where, chosen, newest_first=newest_first)
             except EndpointUnavailable as error:
-                if not isinstance(error.__cause__, sqlite3.DatabaseError):
+                if not files.is_damage(error.__cause__):
                     raise
                 self.damaged += 1
                 log.warning("archive_segment_damaged", segment=name, directory=str(self.directory), error=str(error))

@@ -40,12 +40,15 @@ __all__ = [
     "LOCK",
     "RUN_EVENTS",
     "SCHEMA",
+    "code_of",
     "create",
     "day_of",
     "end_of",
     "file_bytes",
     "files_of",
+    "is_damage",
     "is_foreign",
+    "is_sealed",
     "name_of",
     "open_reading",
     "open_writing",
@@ -163,18 +166,30 @@ def telling(path: Path) -> Iterator[None]:
     except OSError as error:
         raise EndpointUnavailable(f"{path}: {error.strerror or error}") from error
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code = code_of(error)
         if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN} and not _writable(path):
             raise EndpointDenied(f"{path}: permission denied; this runs as user {os.geteuid()}") from error
-        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        if is_damage(error):
             folder = path.parent if path.name.endswith(ENDING) else path
             mend = f"stop what writes to it, then: switchcast archive repair {folder}"
             raise EndpointUnavailable(f"{path}: damaged: {error}; {mend}") from error
         raise EndpointUnavailable(f"{path}: {error}") from error
 
 
+def code_of(error: BaseException | None) -> int:
+    """SQLite's primary code of an error; 0 where there is none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Whether it says that a file is not what it was."""
+    return code_of(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
 def _writable(path: Path) -> bool:
-    return os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)
+    """By the user that SQLite acts as, where a program has two."""
+    beside = os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True)
+    return beside and os.access(path, os.R_OK | os.W_OK, effective_ids=True)
 
 
 def create(path: Path) -> sqlite3.Connection:
@@ -204,13 +219,20 @@ def open_reading(path: Path) -> sqlite3.Connection | None:
     """A segment open for reading, ``None`` where it is not there or holds nothing yet. Raises ``sqlite3.Error``."""
     if not path.exists():
         return None
-    db = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    try:
+        return _opened(path, "mode=ro")
+    except sqlite3.OperationalError as error:
+        if not path.exists():  # retention was faster
+            return None
+        logged = path.with_name(path.name + "-wal").exists()
+        if logged or code_of(error) not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
+            raise
+        return _opened(path, "mode=ro&immutable=1")  # where SQLite may not write even what readers share
+
+
+def _opened(path: Path, options: str) -> sqlite3.Connection | None:
+    address = f"{path.absolute().as_uri()}?{options}"
+    db = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         if not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             db.close()
@@ -218,8 +240,6 @@ def open_reading(path: Path) -> sqlite3.Connection | None:
         _check_kind(db, path)
     except BaseException:
         db.close()
-        if not path.exists():  # retention was faster
-            return None
         raise
     return db
 
@@ -234,6 +254,12 @@ def _check_kind(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether a segment is one plain file, without a log. Raises ``OSError``."""
+    with path.open("rb") as file:
+        return file.read(20)[18:] == b"\x01\x01"  # what SQLite calls legacy, for reading and for writing
+
+
 def seal(path: Path) -> bool:
     """Make a segment that is not written to any more one plain file; not while somebody reads in it.
 
@@ -243,7 +269,7 @@ def seal(path: Path) -> bool:
     try:
         db.execute("PRAGMA journal_mode = DELETE").fetchall()
     except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        if code_of(error) not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             raise
         return False
     finally:

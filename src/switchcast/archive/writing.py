@@ -88,6 +88,7 @@ class ArchiveWriter:
         try:
             self._take_up()
         except BaseException:
+            self._let_go()
             os.close(self._lock)
             raise
 
@@ -151,6 +152,10 @@ class ArchiveWriter:
             return
         try:
             self.commit()
+            open_segment = self._db_segment if self._db is not None else None
+            self._let_go()
+            if open_segment is not None:
+                self._seal(open_segment)
         finally:
             self._let_go()
             os.close(self._lock)
@@ -172,7 +177,7 @@ class ArchiveWriter:
         try:
             db = files.open_writing(path)
         except (sqlite3.DatabaseError, SwitchcastError) as error:
-            if isinstance(error, sqlite3.OperationalError):
+            if not isinstance(error, SwitchcastError) and not files.is_damage(error):
                 raise
             self._set_aside(name, error)
             return
@@ -184,7 +189,7 @@ class ArchiveWriter:
                 "SELECT first, data FROM blocks JOIN bodies USING (first) WHERE run IS NULL ORDER BY first"
             ).fetchall()
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
+            if not files.is_damage(error):
                 raise
             self._let_go()
             self._set_aside(name, error)
@@ -306,9 +311,9 @@ class ArchiveWriter:
         """Make a plain file of a segment that is done; one that somebody reads in stays as it is for now."""
         path = files.segment_path(self.directory, name)
         try:
-            if len(files.files_of(path)) > 1:
+            if not files.is_sealed(path):
                 files.seal(path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self._tell(name, error)
         latest = latest_time(path)
         if latest is not None:
