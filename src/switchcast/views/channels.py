@@ -73,6 +73,7 @@ class Channels:
         self._ending: OrderedDict[str, float] = OrderedDict()
         self._cores: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._sweep: float | None = None
+        self._now = 0.0
         self._legs.touched()  # begins it
 
     def __len__(self) -> int:
@@ -98,6 +99,7 @@ class Channels:
 
     def learn(self, told: Told, now: float, wall: float) -> None:
         """Learn from one event of ``KINDS``."""
+        self._now = now
         uuid = told.get("Unique-ID")
         if not uuid:
             return
@@ -255,9 +257,7 @@ class Channels:
         self._legs.credit(uuid, leg, told, now)
 
     def _bury(self, uuid: str, core: str, sequence: int, now: float) -> None:
-        leg = self._legs.remove(uuid)
-        if leg is not None:
-            self._part(leg, now)
+        self._legs.remove(uuid)
         self._entomb(uuid, core, sequence, now)
 
     def _entomb(self, uuid: str, core: str, sequence: int, now: float) -> None:
@@ -270,6 +270,10 @@ class Channels:
     def _leave(self, uuid: str, leg: Leg) -> None:
         self.groups.tag(uuid, ())
         self._ending.pop(uuid, None)
+        partner = self._legs.rows.get(leg.bridged_to)
+        if partner is not None and partner.bridged_to == uuid:
+            partner.bridged_to, partner.bridge_heard = "", self._now
+            self._retag(partner)
 
     # What a switch answers
 
@@ -279,6 +283,7 @@ class Channels:
         The switch writes these tables a moment after it fires the events. So a leg that it does not list yet, or any
         more, is not kept away: its next event brings it back.
         """
+        self._now = now
         core, since = self._cores.get(snapshot.node, ("", 0.0))
         if snapshot.core and core and core != snapshot.core and since >= snapshot.begun:
             return  # it has begun anew since it was asked
@@ -287,7 +292,6 @@ class Channels:
             for uuid in self._legs.of_node(snapshot.node):
                 leg = self._legs.rows[uuid]
                 if uuid not in listed and leg.heard < snapshot.begun:
-                    self._part(leg, now)
                     self._legs.remove(uuid)
             for uuid, row in listed.items():
                 self._list(uuid, row, snapshot, now, wall)
@@ -308,6 +312,7 @@ class Channels:
             self._legs.touch(uuid)
             return
         leg.heard, leg.sure = max(leg.heard, snapshot.begun), "asked"
+        leg.sequence = leg.bridge_sequence = -1  # a forged one would keep the true events out for ever
         if leg.node != snapshot.node:
             self._legs.move(uuid, leg, snapshot.node)
         read_row(leg, row, snapshot)
@@ -320,7 +325,7 @@ class Channels:
         pairs: dict[str, str] = {}
         for row in snapshot.calls or ():
             first, second = cut(row.get("uuid") or ""), cut(row.get("b_uuid") or "")
-            if first and second:
+            if first and second and first != second:
                 pairs[first], pairs[second] = second, first
         for uuid in self._legs.of_node(snapshot.node):
             leg = self._legs.rows[uuid]
@@ -337,18 +342,18 @@ class Channels:
 
     def restarted(self, node: str, core: str, now: float) -> None:
         """No channel outlives its switch; those that it recovers are created anew."""
+        self._now = now
         self._cores[node] = (core, now)
         self._cores.move_to_end(node)
         if len(self._cores) > MOST_NODES:
             self._cores.popitem(last=False)
         for uuid in self._legs.of_node(node):
-            leg = self._legs.rows[uuid]
-            if leg.core != core:
-                self._part(leg, now)
+            if self._legs.rows[uuid].core != core:
                 self._legs.remove(uuid)
 
     def tick(self, now: float) -> None:
         """Let go of legs whose end was lost, and of what is remembered of those that have gone."""
+        self._now = now
         while self._ending and (first := next(iter(self._ending.items())))[1] <= now:
             self._bury(first[0], self._legs.rows[first[0]].core, self._legs.rows[first[0]].sequence, now)
         if self._sweep is None or now < self._sweep:
@@ -357,7 +362,6 @@ class Channels:
             self._gone.popitem(last=False)
         for uuid, leg in list(self._legs.rows.items()):
             if leg.heard <= now - self.forget:
-                self._part(leg, now)
                 self._legs.remove(uuid)
             elif leg.heard <= now - self.quiet and leg.sure != "doubtful":
                 leg.sure = "doubtful"
