@@ -35,6 +35,7 @@ from switchcast.app.cli import (
     stats,
     status,
     tail,
+    trace,
 )
 from switchcast.app.cli.render import printable
 from switchcast.app.cli.running import first_of
@@ -65,6 +66,7 @@ for command in (
     audit.audit,
     doctor.doctor,
     demo.demo,
+    trace.trace,
 ):
     app.command()(command)
 app.add_typer(archive.app, name="archive")

@@ -81,6 +81,8 @@ CAUSES: Final[dict[str, tuple[int, str]]] = {
 }
 """FreeSWITCH's name: its number, and what that means."""
 
+_MOST_OF_Q850: Final = 127
+
 NORMAL: Final = frozenset(
     {"NORMAL_CLEARING", "NONE", "ORIGINATOR_CANCEL", "LOSE_RACE", "PICKED_OFF", "BLIND_TRANSFER", "ATTENDED_TRANSFER"}
 )
@@ -88,8 +90,9 @@ NORMAL: Final = frozenset(
 
 
 def cause_text(cause: str, code: int | None = None) -> str:
-    """``17 user busy``; of a cause that is not known here its number if there is one."""
+    """``17 user busy``; without a number where that is none of Q.850's, and that alone where the name is not known."""
     if not cause:
         return ""
     number, words = CAUSES.get(cause, (code, ""))
-    return " ".join(part for part in ("" if number is None else str(number), words) if part)
+    standard = number is not None and (not words or 0 < number <= _MOST_OF_Q850)
+    return " ".join(part for part in (str(number) if standard else "", words) if part)

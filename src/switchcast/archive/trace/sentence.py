@@ -13,6 +13,8 @@ __all__ = ["clauses_of", "result_of", "seconds_of", "talked"]
 
 _AT_ONCE: Final = 5_000
 """Microseconds in which nobody waits."""
+_USUAL: Final = "NORMAL_CLEARING"
+"""Explains itself."""
 _TOGETHER: Final = 2_000_000
 """Microseconds within which legs that end do so for one reason."""
 
@@ -108,7 +110,8 @@ def _answered(legs: Sequence[Leg], bridges: Sequence[Bridge]) -> Iterator[str]:
         after = "" if root.began is None else " at once" if wait < _AT_ONCE else f" after {seconds_of(wait)}"
         first = bridges[0] if bridges else None
         other = next((leg for leg in legs if first is not None and leg.id == first.b), None)
-        by = f" by {other.party}" if other is not None and other.party and other.party != root.to_number else ""
+        first_up = other is not None and other.answered is not None and other.answered <= root.answered
+        by = f" by {other.party}" if other and first_up and other.party not in {"", root.to_number} else ""
         yield f"answered{by}{after}"
         return
     if root.state in {"up", "ringing"}:
@@ -137,14 +140,14 @@ def _ending(legs: Sequence[Leg], parents: Mapping[str, str]) -> Iterator[str]:
     between = {leg for pair in parents.items() for leg in pair if _between_nodes(pair, legs)}
     telephone = next((leg for leg in last if leg.ended_by == "telephone" and leg.id not in between), None)
     cause = (telephone or last[0]).cause
-    told = f"{cause} ({cause_text(cause)})" if cause_text(cause) else cause
+    told = f"{cause} ({cause_text(cause)})" if cause_text(cause) and cause != _USUAL else cause
     if telephone is not None and telephone.party:
         verb = "given up" if telephone.disposition == "recv_cancel" else "hung up"
-        yield f"{verb} by {telephone.party}: {told}"
+        yield f"{verb} by {telephone.party}, {told}"
     elif any(leg.ended_by == "command" for leg in last):
-        yield f"hung up by command: {told}"
+        yield f"hung up by command, {told}"
     elif told:
-        yield f"ended by the switch: {told}" if any(leg.ended_by == "switch" for leg in last) else f"ended: {told}"
+        yield f"ended by the switch, {told}" if any(leg.ended_by == "switch" for leg in last) else f"ended, {told}"
 
 
 def _between_nodes(pair: tuple[str, str], legs: Sequence[Leg]) -> bool:

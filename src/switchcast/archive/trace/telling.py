@@ -19,6 +19,7 @@ __all__ = ["tell"]
 
 _AT_THE_END: Final = 150_000
 """Microseconds before the end of a leg in which what ends with it is no news."""
+_LAST: Final = 2**63
 _RANKS: Final = {"begin": 0, "hangup": 2}
 _ENDINGS: Final = {
     "recv_bye": "hangs up",
@@ -75,16 +76,19 @@ def tell(seen: Sequence[Sighting], web: Web, members: Sequence[str], *, reveal: 
     )
 
 
+_HOW: Final = frozenset({"off", "toggle", "start", "stop", "-bleg", "-both", "-aleg"})
+"""Words of a command that may be shown: others can be numbers or digits."""
+
+
 class _Order:
-    """Steps by time; at one time as the switch counted them, but legs begin in their own order, and end at last."""
+    """Steps by time; at one time as the switch counted them. What no event told of a leg's end comes at last."""
 
     def __init__(self, legs: Sequence[Leg]) -> None:
         self._places = {leg.id: place for place, leg in enumerate(legs)}
 
     def __call__(self, step: Step) -> tuple[int, int, int, int, str, str]:
-        place = self._places.get(step.leg, 0)
-        rank = _RANKS.get(step.kind, 1)
-        return step.time, rank, place if step.kind == "begin" else step.sequence, place, step.kind, step.words
+        number = step.sequence or (_LAST if step.kind == "hangup" else 0)
+        return step.time, number, _RANKS.get(step.kind, 1), self._places.get(step.leg, 0), step.kind, step.words
 
 
 def _parent(web: Web, leg: str) -> str:
@@ -203,18 +207,24 @@ def _own_steps(legs: Sequence[Leg], parents: dict[str, str], own: Sequence[Sight
     heard: dict[tuple[str, str], int] = {}
     for each in own:
         heard.setdefault((each.leg, each.kind), each.sequence)
+        heard.setdefault((each.leg, ""), each.sequence)
+    nodes = {leg.id: leg.node for leg in legs}
+    ways = [pair for leg, parent in parents.items() for pair in ((leg, parent), (parent, leg))]
+    beyond = {one: nodes[other] for one, other in ways if nodes[one] != nodes[other]}
     for leg in legs:
         own_events: tuple[tuple[StepKind, int | None, str, str], ...] = (
             ("begin", leg.began, _begin_words(leg), "CHANNEL_CREATE"),
             ("ring", leg.rang, "hears ringing" if leg.inbound else "rings", "CHANNEL_PROGRESS"),
             ("answer", leg.answered, _answer_words(leg), "CHANNEL_ANSWER"),
-            ("hangup", leg.ended, _end_words(leg), "CHANNEL_HANGUP"),
+            ("hangup", leg.ended, _end_words(leg, beyond.get(leg.id, "")), "CHANNEL_HANGUP"),
         )
         for kind, time, words, event in own_events:
             number = next((heard[name, event] for name in (leg.id, *leg.also) if (name, event) in heard), None)
             other = parents.get(leg.id, "") if kind == "begin" else ""
             if time is not None:
                 told = number is not None or (kind == "hangup" and leg.end_heard)
+                if kind == "begin":  # some say what they do before they say that they are there
+                    number = next((heard[name, ""] for name in (leg.id, *leg.also) if (name, "") in heard), None)
                 yield Step(time, kind, leg.id, words, other, leg.node, event, number or 0, told=told)
 
 
@@ -232,12 +242,14 @@ def _answer_words(leg: Leg) -> str:
     return f"{who}, {leg.codec_read}" if leg.codec_read else who
 
 
-def _end_words(leg: Leg) -> str:
-    cause = leg.cause or "no cause told"
+def _end_words(leg: Leg, beyond: str) -> str:
+    """Why it ended; ``beyond`` is the node at its other end, if that is one."""
     status = f"SIP {leg.sip_status}" if leg.sip_status and not leg.sip_status.startswith("2") else ""
-    details = ", ".join(part for part in (leg.cause_text, status) if part)
+    why = ", ".join(part for part in (leg.cause_text or leg.cause or "no cause told", status) if part)
     ends = "is hung up by command" if leg.ended_by == "command" else "ends"
-    return f"{_ENDINGS.get(leg.disposition, ends)}: {cause}" + (f" ({details})" if details else "")
+    if beyond and leg.disposition == "recv_bye":
+        return f"is hung up by {beyond}: {why}"
+    return f"{_ENDINGS.get(leg.disposition, ends)}: {why}"
 
 
 def _said_steps(
@@ -306,11 +318,12 @@ def _command_steps(calls: Sequence[Sighting], web: Web, inside: set[str]) -> Ite
         legs = [web.name(word) for word in words if web.name(word) in inside]
         if command and legs:
             other = legs[1] if len(legs) > 1 else ""
+            how = [word for word in words if word in _HOW]
             yield Step(
                 each.time,
                 "command",
                 legs[0],
-                f"command {command}",
+                " ".join(["command", command, *how]),
                 other,
                 each.node,
                 each.kind,
