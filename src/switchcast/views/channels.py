@@ -198,7 +198,8 @@ class Channels:
         self._gone.pop(leg.uuid, None)
         self._legs.add(leg.uuid, leg)
         for other in self.groups.naming(leg.uuid):
-            if self._legs.rows[other].bridged_to == leg.uuid:
+            near = self._legs.rows[other]
+            if near.bridged_to == leg.uuid and near.worth >= leg.worth:
                 leg.bridged_to = other  # which told of it before this leg was known
         self.groups.tag(leg.uuid, tags_of(leg))
         self._sweep = self._sweep or now + _SWEEP
@@ -251,6 +252,7 @@ class Channels:
         partner = self._legs.rows.get(leg.bridged_to)
         self._bury(old, told.core, _sequence(told), now)
         leg.uuid, leg.call_uuid = uuid, uuid if leg.call_uuid == old else leg.call_uuid
+        leg.bridged_to = ""
         self._take_in(leg, now)
         if partner is not None:
             self._join(leg, partner.uuid, now)
