@@ -36,6 +36,7 @@ from switchcast.app.cli import (
     status,
     tail,
     trace,
+    views,
 )
 from switchcast.app.cli.render import printable
 from switchcast.app.cli.running import first_of
@@ -61,6 +62,11 @@ for command in (
     run.run,
     status.status,
     peers.peers,
+    views.nodes,
+    views.registrations,
+    views.presence,
+    views.mailboxes,
+    views.calls,
     simulate.simulate,
     stats.stats,
     audit.audit,
