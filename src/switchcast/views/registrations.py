@@ -59,7 +59,7 @@ MOST_NODES: Final = 10_000
 MOST_ENDED: Final = 100_000
 """Accounts that lately ended, so that a snapshot from before does not bring them back."""
 ENDED_SECONDS: Final = 600.0
-"""For how long that is remembered; a snapshot that was begun before adds no rows."""
+"""For how long that is remembered; a snapshot that took longer is not used."""
 _CORE_CHARACTERS: Final = 36
 """Of a UUID; anyone can send more, and it is kept with each row."""
 _SLACK_SECONDS: Final = 2.0
@@ -141,8 +141,12 @@ class Registrations:
         self._now = max(self._now, now)
         if snapshot.registrations is None:
             return
+        if self._now - snapshot.begun > ENDED_SECONDS:
+            self._counts["late"] += 1
+            return
         listed = [heard for row in snapshot.registrations if (heard := listed_in(row, snapshot.begun)) is not None]
         self._counts["malformed"] += len(snapshot.registrations) - len(listed)
+        listed = [heard for heard in listed if heard.ends + self.settings.grace >= self._now]
         for account, rows in Counter(heard.account for heard in listed).items():
             if rows > 1:
                 _remember(self._several, (snapshot.node, account[1]), None)
@@ -204,7 +208,7 @@ class Registrations:
 
         ``malformed``: without an account or a time. ``refused_name``: longer than ``MOST_CHARACTERS``.
         ``refused_full``: no room. ``untrusted``: of less worth than what the row was made of. ``late``: behind a newer
-        event of the same switch. ``elsewhere``: the end of what has moved on. ``evicted``: strangers' rows that were
+        event of the same switch, or a snapshot that took too long. ``elsewhere``: the end of what has moved on. ``evicted``: strangers' rows that were
         given up for others. ``ran_out``: ended by time alone.
         """
         sure = Counter(self._sure(row, self._now) for row in self._table)
