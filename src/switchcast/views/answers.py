@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from switchcast.errors import SwitchcastError
@@ -49,17 +48,23 @@ _MOST_NAME: Final = 256
 _CORE_UUID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 _COUNTS: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,9}):[0-9]{1,9}:[0-9]{1,9}")
 _VERSION: Final = re.compile(r"FreeSWITCH Version (\S{1,128})")
-_RECORD: Final = r"^[ \t]*<{0}>[ \t]*\r?\n(.*?)^[ \t]*</{0}>[ \t]*\r?$"
-_REGISTRATION: Final = re.compile(_RECORD.format("registration"), re.MULTILINE | re.DOTALL)
-_PROFILE: Final = re.compile(_RECORD.format("profile"), re.MULTILINE | re.DOTALL)
-_FIELD: Final = re.compile(r"^[ \t]*<([a-z-]{1,32})>(.*)</\1>[ \t]*\r?$", re.MULTILINE)
+_REGISTRATION: Final = re.compile(
+    r"^[ \t]*<registration>\r?\n"
+    r"[ \t]*<call-id>(.*)</call-id>\r?\n"
+    r"[ \t]*<user>(.*)</user>\r?\n"
+    r"[ \t]*<contact>(.*|[^<]*)</contact>\r?\n"
+    r"[ \t]*<agent>(.*|[^<]*)</agent>\r?\n"
+    r"[ \t]*<status>(.*)</status>\r?\n"
+    r"(?:[ \t]*<ping-status>(.*)</ping-status>\r?\n)?"
+    r"(?:[ \t]*<(?:ping-time|host)>.*\r?\n)*"
+    r"[ \t]*<network-ip>(.*)</network-ip>\r?\n"
+    r"[ \t]*<network-port>(.*)</network-port>\r?$",
+    re.MULTILINE,
+)
+"""The lines of one registration, in mod_sofia's order; older ones have no ping-status and no ping-time."""
+_PROFILE: Final = re.compile(r"^<profile>\r?\n<name>(.*)</name>\r?\n<type>profile</type>\r?$", re.MULTILINE)
 _ESCAPED: Final = re.compile(r"&(lt|gt|amp|quot|apos|#39);")
 _MEANT: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'", "#39": "'"}
-_KEPT: Final = {
-    name: name
-    for name in "call-id user contact agent status ping-status network-ip network-port mwi-account name type".split()
-}
-"""The columns that are kept, each name one object however many rows there are."""
 
 _UNITS: Final = {"year": 31_536_000_000, "day": 86_400_000, "hour": 3_600_000, "minute": 60_000, "second": 1000}
 _PART: Final = re.compile(r"([0-9]{1,9}) (year|day|hour|minute|second|millisecond)s?\b")
@@ -121,10 +126,7 @@ def rows(command: str, text: str) -> tuple[dict[str, str], ...]:
 def profiles(text: str) -> tuple[str, ...]:
     """The SIP profiles that ``sofia xmlstatus`` lists, each once though it is listed for each transport."""
     _whole(PROFILES, text, "</profiles>")
-    found = [
-        fields.get("name", "") for fields in _records(_PROFILE, text) if fields.get("type", "profile") == "profile"
-    ]
-    return tuple(dict.fromkeys(name for name in found if name))
+    return tuple(dict.fromkeys(_PROFILE.findall(text)))
 
 
 def registrations(profile: str, text: str) -> tuple[dict[str, str], ...]:
@@ -135,7 +137,24 @@ def registrations(profile: str, text: str) -> tuple[dict[str, str], ...]:
     if text.strip() == _NO_PROFILE:
         return ()
     _whole(registration_question(profile), text, "</profile>")
-    return tuple({"profile": profile, **fields} for fields in _records(_REGISTRATION, text))
+    listed = text.count("<registration>\n")
+    found = [
+        {
+            "profile": profile,
+            "call-id": call_id,
+            "user": user,
+            "contact": _ESCAPED.sub(_unescaped, contact) if "&" in contact else contact,
+            "agent": _ESCAPED.sub(_unescaped, agent) if "&" in agent else agent,
+            "status": status,
+            "ping-status": ping,
+            "network-ip": ip,
+            "network-port": port,
+        }
+        for call_id, user, contact, agent, status, ping, ip, port in _REGISTRATION.findall(text)
+    ]
+    if len(found) != listed:
+        raise AnswerError(registration_question(profile), f"of {listed} registrations {len(found)} can be read")
+    return tuple(found)
 
 
 def box_count(command: str, text: str) -> tuple[int, int]:
@@ -188,13 +207,6 @@ def _whole(command: str, text: str, end: str) -> None:
     if not text.rstrip().endswith(end):
         reason = "it is cut short" if text.lstrip().startswith("<") else f"no list but {_shown(text)}"
         raise AnswerError(command, reason)
-
-
-def _records(pattern: re.Pattern[str], text: str) -> Iterator[dict[str, str]]:
-    """The lines of each record, by the name of their tags; those that nobody asks for are left out."""
-    for record in pattern.finditer(text):
-        found = _FIELD.findall(record[1])
-        yield {_KEPT[name]: _ESCAPED.sub(_unescaped, value) for name, value in found if name in _KEPT}
 
 
 def _unescaped(found: re.Match[str]) -> str:

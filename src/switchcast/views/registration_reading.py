@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from switchcast.views.registration_table import Account
 from switchcast.views.telling import Told
@@ -27,6 +26,7 @@ __all__ = [
     "listed_in",
     "number_in",
     "path_host",
+    "run_of",
 ]
 
 MOST_CHARACTERS: Final = 512
@@ -35,6 +35,8 @@ MOST_SECONDS: Final = 30 * 86400.0
 """What a longer registration is taken for, so that no row stays for a century; telephones ask for an hour."""
 _ASSUMED_SECONDS: Final = 3600.0
 """What a registration has left that a snapshot lists without saying, as an old mod_sofia does."""
+_CORE_CHARACTERS: Final = 36
+"""Of a UUID; anyone can send more, and it is kept with each row."""
 _NEVER: Final = -1_000_000_000
 """Below this ``expsecs`` is that of a row without an end, whose date is 0."""
 
@@ -43,8 +45,7 @@ _EXPSECS: Final = re.compile(r"expsecs\(([+-]?[0-9]{1,12})\)", re.ASCII | re.IGN
 _PATH_HOST: Final = re.compile(r";fs_path=(?:sips?(?::|%3A))?(\[[0-9A-Fa-f:.]+\]|[^][:;>%@\s]+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """Where an account can be reached; ``ends`` is monotonic seconds."""
 
     account: Account
@@ -101,6 +102,12 @@ def path_host(contact: str) -> str:
 def number_in(text: str) -> int | None:
     """The number that ``text`` is, in ASCII digits and with no sign; ``None`` for anything else."""
     return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def run_of(told: Told) -> tuple[str, int]:
+    """The run of the switch that fired it, and its number there: -1 where it tells none."""
+    number = number_in(told.get("Event-Sequence"))
+    return told.core[:_CORE_CHARACTERS], -1 if number is None else number
 
 
 def cut(text: str) -> str:

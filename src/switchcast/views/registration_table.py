@@ -59,6 +59,14 @@ class Registration:
         user, profile = self.account
         return f"{_word(user)} {_word(profile)} {self.contact}"
 
+    def believes(self, trust: Trust, node: str) -> bool:
+        """Whether what ``trust`` stands behind, about the switch ``node``, may change this row.
+
+        Of the row's own switch nobody is believed who proves less than it did. That somebody has moved to another
+        switch can be told by that one, though it proves less, but never by a stranger.
+        """
+        return WORTH[trust] >= WORTH[self.trust] or (trust != "stock" and node != self.node)
+
 
 @dataclass(eq=False)
 class RegistrationTable:

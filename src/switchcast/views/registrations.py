@@ -33,8 +33,8 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -46,11 +46,11 @@ from switchcast.views.registration_reading import (
     cut,
     heard_in,
     listed_in,
-    number_in,
     path_host,
+    run_of,
 )
 from switchcast.views.registration_table import Account, Registration, RegistrationTable
-from switchcast.views.telling import WORTH, Snapshot, Sure, Told, Trust
+from switchcast.views.telling import Snapshot, Sure, Told, Trust
 
 __all__ = ["Registrations", "RegistrationsSettings"]
 
@@ -60,8 +60,6 @@ MOST_ENDED: Final = 100_000
 """Accounts that lately ended, so that a snapshot from before does not bring them back."""
 ENDED_SECONDS: Final = 600.0
 """For how long that is remembered; a snapshot that took longer is not used."""
-_CORE_CHARACTERS: Final = 36
-"""Of a UUID; anyone can send more, and it is kept with each row."""
 _SLACK_SECONDS: Final = 2.0
 """By how much the ends of one registration differ, told in whole seconds by two switches."""
 _COUNTED: Final = (
@@ -90,8 +88,7 @@ class RegistrationsSettings(Settings):
     """Whether profiles allow several registrations of an account; ``auto`` finds out."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Writer:
+class _Writer(NamedTuple):
     """Who tells of a registration: the switch that holds it, what vouches for that, and when it was so."""
 
     node: str
@@ -208,8 +205,8 @@ class Registrations:
 
         ``malformed``: without an account or a time. ``refused_name``: longer than ``MOST_CHARACTERS``.
         ``refused_full``: no room. ``untrusted``: of less worth than what the row was made of. ``late``: behind a newer
-        event of the same switch, or a snapshot that took too long. ``elsewhere``: the end of what has moved on. ``evicted``: strangers' rows that were
-        given up for others. ``ran_out``: ended by time alone.
+        event of the same switch, or a snapshot that took too long. ``elsewhere``: the end of what has moved on.
+        ``evicted``: strangers' rows that were given up for others. ``ran_out``: ended by time alone.
         """
         sure = Counter(self._sure(row, self._now) for row in self._table)
         unreachable = sum(not row.reachable for row in self._table)
@@ -229,7 +226,7 @@ class Registrations:
             return
         row = self._write(heard, before, _Writer(told.node, told.event.trust, self._now), wall)
         if row is not None:
-            core, row.number = _run(told)
+            core, row.number = run_of(told)
             row.core = self._table.pooled(core)
 
     def _end(self, told: Told, account: Account | None) -> None:
@@ -277,17 +274,19 @@ class Registrations:
         if not before and snapshot.begun < max(self._forgotten, self._ended.get(heard.account, self._forgotten)):
             return []
         current = max(before, key=lambda row: row.ends, default=None)
-        home, _ = self._homes.get(path_host(heard.contact), (snapshot.node, 0))
+        home = snapshot.node
+        if ";fs_path=" in heard.contact:
+            home, _ = self._homes.get(path_host(heard.contact), (home, 0))
         by = _Writer(home, "stock", snapshot.begun, asked=True)
         if current is not None and current.node == snapshot.node:
-            by = replace(by, trust=current.trust)
+            by = by._replace(trust=current.trust)
         elif current is not None:
-            if heard.ends <= current.ends + _SLACK_SECONDS or not _is_believed("local", home, current):
+            if heard.ends <= current.ends + _SLACK_SECONDS or not current.believes("local", home):
                 return before
             if heard.call_id == current.call_id:  # it was renewed there, which was not heard
-                by = replace(by, node=current.node, trust=current.trust)
+                by = by._replace(node=current.node, trust=current.trust)
             elif current.trust != "stock":
-                by = replace(by, trust="local")
+                by = by._replace(trust="local")
         row = self._write(heard, before, by, wall)
         return [] if row is None else [row]
 
@@ -352,10 +351,10 @@ class Registrations:
 
     def _counts_for(self, told: Told, rows: list[Registration]) -> bool:
         """Whether these rows may be changed by ``told``."""
-        if not all(_is_believed(told.event.trust, told.node, row) for row in rows):
+        if not all(row.believes(told.event.trust, told.node) for row in rows):
             self._counts["untrusted"] += 1
             return False
-        core, number = _run(told)
+        core, number = run_of(told)
         if any(row.core == core and number < row.number for row in rows):
             self._counts["late"] += 1
             return False
@@ -387,21 +386,6 @@ class Registrations:
             "sure": self._sure(row, now),
             "trust": row.trust,
         }
-
-
-def _is_believed(trust: Trust, node: str, row: Registration) -> bool:
-    """Whether what ``trust`` stands behind, about ``node``, may change ``row``.
-
-    Of the row's own switch nobody is believed who proves less than it did. That somebody has moved to another switch
-    can be told by that one, though it proves less, but never by a stranger.
-    """
-    return WORTH[trust] >= WORTH[row.trust] or (trust != "stock" and node != row.node)
-
-
-def _run(told: Told) -> tuple[str, int]:
-    """The run of the switch that fired it, and its number there; the number is -1 where it tells none."""
-    number = number_in(told.get("Event-Sequence"))
-    return told.core[:_CORE_CHARACTERS], -1 if number is None else number
 
 
 def _remember(table: dict[_Key, _Value], key: _Key, value: _Value) -> None:
