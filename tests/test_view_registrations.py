@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import pytest
 from registering import DOMAIN, WALL, expire, held, listed, register, snapshot, sofia, tell, unregister
@@ -159,8 +160,9 @@ def test_profiles_are_apart() -> None:
 
 def test_whether_a_telephone_answers_is_what_its_switch_says() -> None:
     def state(word: str, **others: str) -> Event:
-        headers = {"profile_name": "internal", "from_user": "1000", "from_host": DOMAIN}
-        return sofia("sip_user_state", **(headers | {"call_id": "call-of-1000-at-fs1", "Ping_Status": word} | others))
+        headers = {"profile_name": "internal", "from_user": "1000", "from_host": DOMAIN, "Ping_Status": word}
+        told: dict[str, Any] = headers | {"call_id": "call-of-1000-at-fs1"} | others
+        return sofia("sip_user_state", **told)
 
     view = tell(Registrations(), 0.0, register())
     tell(view, 1.0, state("UNREACHABLE"))
@@ -384,7 +386,7 @@ def test_rows_of_a_switch_are_doubtful_until_they_are_told_of_or_asked_about() -
 def test_a_stranger_changes_nothing_that_somebody_stands_behind(trust: Trust) -> None:
     view = tell(Registrations(), 0.0, register(trust=trust, call_id="mine"))
     before = view.rows(0.0)
-    state = {"profile_name": "internal", "from_user": "1000", "from_host": DOMAIN, "call_id": "mine"}
+    state: dict[str, Any] = {"profile_name": "internal", "from_user": "1000", "from_host": DOMAIN, "call_id": "mine"}
     tell(
         view,
         1.0,

@@ -49,20 +49,20 @@ _CORE_UUID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 _COUNTS: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,9}):[0-9]{1,9}:[0-9]{1,9}")
 _VERSION: Final = re.compile(r"FreeSWITCH Version (\S{1,128})")
 _REGISTRATION: Final = re.compile(
-    r"^[ \t]*<registration>\r?\n"
-    r"[ \t]*<call-id>(.*)</call-id>\r?\n"
-    r"[ \t]*<user>(.*)</user>\r?\n"
-    r"[ \t]*<contact>(.*|[^<]*)</contact>\r?\n"
-    r"[ \t]*<agent>(.*|[^<]*)</agent>\r?\n"
-    r"[ \t]*<status>(.*)</status>\r?\n"
-    r"(?:[ \t]*<ping-status>(.*)</ping-status>\r?\n)?"
-    r"(?:[ \t]*<(?:ping-time|host)>.*\r?\n)*"
-    r"[ \t]*<network-ip>(.*)</network-ip>\r?\n"
-    r"[ \t]*<network-port>(.*)</network-port>\r?$",
+    r"^[ \t]*<registration>\n"
+    r"[ \t]*<call-id>(.*)</call-id>\n"
+    r"[ \t]*<user>(.*)</user>\n"
+    r"[ \t]*<contact>(.*|[^<]*)</contact>\n"
+    r"[ \t]*<agent>(.*|[^<]*)</agent>\n"
+    r"[ \t]*<status>(.*)</status>\n"
+    r"(?:[ \t]*<ping-status>(.*)</ping-status>\n)?"
+    r"(?:[ \t]*<(?:ping-time|host)>.*\n)*"
+    r"[ \t]*<network-ip>(.*)</network-ip>\n"
+    r"[ \t]*<network-port>(.*)</network-port>$",
     re.MULTILINE,
 )
 """The lines of one registration, in mod_sofia's order; older ones have no ping-status and no ping-time."""
-_PROFILE: Final = re.compile(r"^<profile>\r?\n<name>(.*)</name>\r?\n<type>profile</type>\r?$", re.MULTILINE)
+_PROFILE: Final = re.compile(r"^<profile>\n<name>(.*)</name>\n<type>profile</type>$", re.MULTILINE)
 _ESCAPED: Final = re.compile(r"&(lt|gt|amp|quot|apos|#39);")
 _MEANT: Final = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'", "#39": "'"}
 
