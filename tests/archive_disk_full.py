@@ -1,0 +1,89 @@
+"""What ``test_archive_full`` runs in a mount namespace of its own: a node whose archive's disk is full for a while.
+
+It prints one object: what the archive holds at the end, what the other sink kept, and how the archive's sink fared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from parts import Given, Keeping, numbered, numbers, running
+from sockets import until
+from structlog.testing import capture_logs
+
+from switchcast.archive.reading import ArchiveReader
+from switchcast.line.gaps import is_gap
+from switchcast.node import Node, Route, Sink, Source
+
+QUEUE = 600
+BATCH = 50
+
+
+def fill_up(disk: Path) -> Path:
+    """A file that takes all the room there is."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (65_536, 4_096, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+    return ballast
+
+
+async def scenario(disk: Path) -> dict[str, object]:
+    """Events before, while and after there is no room."""
+    directory = disk / "archive"
+    source, other = Given(endless=True), Keeping("other")
+    archive = Sink(f"archive:{directory}?commit=1ms", name="archive", limit=QUEUE)
+    node = Node([Route(Source(source), [archive, Sink(other, limit=100_000)])], patient=True)
+    sent = 0
+
+    async def send(count: int) -> None:
+        nonlocal sent
+        await source.send(numbered(count, sent, Filling=os.urandom(200).hex()))
+        sent += count
+
+    with capture_logs() as logs:
+        async with running(node):
+            outlet = node.outlets["archive"]
+            counters = outlet.endpoint.counters
+            await send(500)
+            await until(lambda: counters().get("committed") == sent)
+            ballast = fill_up(disk)
+            while outlet.state.status != "down" or not outlet.counters()["dropped_overflow"]:
+                await send(BATCH)
+                await until(lambda: len(other.kept) == sent)
+            down = outlet.state
+            ballast.unlink()
+            await until(lambda: outlet.state.status == "up" and not outlet.queue.queued)
+            await send(100)
+            await until(lambda: not outlet.queue.queued and not counters()["backlog"])
+            counts = outlet.counters() | counters()
+    stored = [each.event for each in ArchiveReader(directory).events()]
+    return {
+        "sent": sent,
+        "other": numbers(other.kept),
+        "archived": numbers(stored),
+        "gaps": [event.to_dict() for event in stored if is_gap(event)],
+        "reason": down.reason,
+        "counters": counts,
+        "logs": [entry["event"] for entry in logs],
+    }
+
+
+def main() -> None:
+    """Mount a small disk, and run."""
+    disk = Path(sys.argv[1])
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], check=True)
+    print(json.dumps(asyncio.run(scenario(disk))))
+
+
+if __name__ == "__main__":
+    main()
