@@ -58,6 +58,8 @@ class Trial:
     """What was lost, and when, as long as it can explain something."""
     spoken: set[str] = field(default_factory=set)
     """Users whose published words were lost, until they publish others."""
+    beyond: set[str] = field(default_factory=set)
+    """Keys that no snapshot can heal while a switch is down."""
     _late: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -73,8 +75,14 @@ class Trial:
     def up(self) -> list[Switch]:
         return [switch for switch in self.cluster.switches if switch.up]
 
+    def kill(self, switch: Switch) -> None:
+        """Let it crash. What was lost until now stays so: nobody can ask it."""
+        self.beyond |= self.explained()
+        switch.kill()
+
     def start(self, switch: Switch) -> None:
         """Let it come up again; the view that loses nothing hears of it at once."""
+        self.beyond.clear()
         switch.start()
         self.whole.restarted(switch.name, switch.core_uuid, self.now)
 
@@ -136,7 +144,20 @@ class Trial:
 
     def explained(self) -> set[str]:
         """Keys that an event which was lost lately was about, so that no snapshot could heal them yet."""
-        return {key for _, event in self.missing for key in keys_of(event)}
+        return self.beyond | {key for _, event in self.missing for key in keys_of(event)}
+
+    def assert_healed(self) -> dict[str, Wrong]:
+        """Each view is as the truth, but for what was lost while the switches were asked; what is wrong by that."""
+        wrong, explained = self.wrong(), self.explained()
+        for view, rows in wrong.items():
+            assert rows.keys <= explained, (view, self.now, sorted(rows.keys - explained)[:5])
+        return wrong
+
+    def assert_doubted(self, switch: Switch) -> None:
+        """Nobody takes for certain what a switch that is gone had told."""
+        for view in ("registrations", "mailboxes", "calls"):
+            rows = [row for row in self.picture.views[view].rows(self.now) if row["node"] == switch.name]
+            assert {row["sure"] for row in rows} <= {"doubtful"}, view
 
     def _seed(self, snapshot: Snapshot) -> None:
         for view in (self.picture, self.whole):

@@ -59,6 +59,14 @@ _CALL: Final[dict[str, State]] = {
     "held-private": "held",
 }
 """``presence-call-info-state`` of a call that is up; any other ends it."""
+_STATES: Final[dict[str, State]] = {
+    "RINGING": "ringing",
+    "EARLY": "ringing",
+    "ACTIVE": "active",
+    "UNHELD": "active",
+    "HELD": "held",
+}
+"""``callstate`` of a channel, as ``show channels`` has it; any other says nothing of what a lamp shows."""
 _WORDS: Final[dict[str, State]] = {
     "unregistered": "offline",
     "offline": "offline",
@@ -205,16 +213,11 @@ class Presence:
         if state is None:
             self._forget_call(uuid)
             return
-        if calls is None:
-            calls = user.calls = {}
-        if uuid not in calls:
-            full = len(calls) >= MOST_CALLS_EACH or len(self._callers) >= self.settings.most
-            if full or not uuid or uuid != cut(uuid):
-                self._users.counts["refused_calls"] += 1
-                return
-            self._forget_call(uuid)  # it was another's
-        calls[uuid] = _Call(state, told.node, told.core, now)
-        self._callers[uuid] = name
+        if calls is not None and uuid in calls:
+            calls[uuid] = _Call(state, told.node, told.core, now)
+            return
+        self._forget_call(uuid)  # it was another's
+        self._take_call(name, user, uuid, _Call(state, told.node, told.core, now))
 
     def _end_call(self, told: Told) -> None:
         uuid = told.get("Unique-ID")
@@ -233,17 +236,47 @@ class Presence:
             self._users.touch(name)
 
     def seed(self, snapshot: Snapshot, now: float, wall: float) -> None:
-        """Let go of calls that the switch has not, and say of who is registered there, or is no more, that it is so.
+        """Put right the calls of that switch, and say of who is registered there, or is no more, that it is so.
 
         Words that somebody published no switch can be asked for: they stay.
         """
         if snapshot.channels is not None:
-            up = {row.get("uuid", "") for row in snapshot.channels}
-            for uuid, call in self._calls_of(snapshot.node):
-                if call.heard < snapshot.begun and uuid not in up:
-                    self._forget_call(uuid)
+            self._seed_calls(snapshot)
         if snapshot.registrations is not None:
             self._seed_registered(snapshot, now, wall)
+
+    def _seed_calls(self, snapshot: Snapshot) -> None:
+        """Let go of calls that the switch has not, and take what is so of the others from its channels."""
+        states = {row.get("uuid", ""): _STATES.get(row.get("callstate", "").upper()) for row in snapshot.channels or ()}
+        for uuid, call in self._calls_of(snapshot.node):
+            if call.heard >= snapshot.begun:
+                continue
+            state = states.get(uuid)
+            if uuid not in states:
+                self._forget_call(uuid)
+            elif state is not None and state != call.state:
+                call.state = state
+                self._users.touch(self._callers[uuid])
+        for row in snapshot.channels or ():
+            uuid, name = row.get("uuid", ""), row.get("presence_id", "")
+            user = self._users.rows.get(name)
+            if user is None or user.heard >= snapshot.begun or uuid in self._callers:
+                continue  # one that ended since then is not to come back
+            state = states[uuid]
+            if state is not None and self._take_call(
+                name, user, uuid, _Call(state, snapshot.node, snapshot.core, snapshot.begun)
+            ):
+                self._users.touch(name)
+
+    def _take_call(self, name: str, user: _User, uuid: str, call: _Call) -> bool:
+        """Keep one more call of ``user``, if there is room for it."""
+        calls = user.calls if user.calls is not None else {}
+        full = len(calls) >= MOST_CALLS_EACH or len(self._callers) >= self.settings.most
+        if full or not uuid or uuid != cut(uuid):
+            self._users.counts["refused_calls"] += 1
+            return False
+        calls[uuid], user.calls, self._callers[uuid] = call, calls, name
+        return True
 
     def _calls_of(self, node: str) -> list[tuple[str, _Call]]:
         users = self._users.rows
