@@ -17,6 +17,9 @@ from switchcast.errors import MissingExtra
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    Batch = pa.RecordBatch
+    Schema = pa.Schema
+
 __all__ = ["ROW_GROUP", "Writer", "batch_of", "batches_of", "need_arrow", "schema_of"]
 
 ROW_GROUP: Final = 16_384
@@ -25,7 +28,7 @@ _MICROSECOND: Final = 1000
 
 
 def need_arrow(what: str) -> Any:
-    """pyarrow. Raises ``MissingExtra`` where it is not installed."""
+    """The package ``pyarrow``. Raises ``MissingExtra``, as needed for ``what``, where it is not installed."""
     try:
         import pyarrow as pa
     except ImportError:

@@ -5,8 +5,8 @@ A *plain* value is what JSON has: text, a number, true, false, null, a list, an 
 
 CSV is as RFC 4180 has it, with a row of names first, but for two things: lines end in a line feed alone, and what a
 spreadsheet would take for a formula gets an apostrophe in front. Names and numbers in events are chosen by whoever
-calls, and ``=HYPERLINK(...)`` as a caller's name must not run at the desk of who opens the file. A number with its sign,
-as ``+49 30 1234`` is, cannot do anything and stays as it is; JSON and Parquet have every value as it came.
+calls, and ``=HYPERLINK(...)`` as a caller's name must not run at the desk of who opens the file. A number with its
+sign, as ``+49 30 1234`` is, cannot do anything and stays as it is; JSON and Parquet have every value as it came.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,22 +94,19 @@ def _cell(text: str, named_by_others: bool) -> str:
     return text
 
 
-def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[Plain, ...]]:
-    """The rows of a batch as plain values."""
-    return zip(*(_plain_column(column) for column in batch.columns), strict=True)
+def rows_of(batch: pa.RecordBatch, when: Callable[[int], str] = moment) -> Iterator[tuple[Plain, ...]]:
+    """The rows of a batch as plain values; ``when`` is how points in time are written."""
+    return zip(*(_plain_column(column, when) for column in batch.columns), strict=True)
 
 
-def _plain_column(column: pa.Array) -> list[Plain]:
+def _plain_column(column: pa.Array, when: Callable[[int], str]) -> list[Plain]:
     import pyarrow as pa
 
     kind = column.type
     if pa.types.is_timestamp(kind):
         scale = 10**9 // _PER_SECOND[kind.unit]
-        end = "Z" if kind.tz else ""
-        return [
-            None if value is None else moment(value * scale).removesuffix("Z") + end
-            for value in column.cast(pa.int64()).to_pylist()
-        ]
+        write = when if kind.tz else lambda time: moment(time).removesuffix("Z")
+        return [None if value is None else write(value * scale) for value in column.cast(pa.int64()).to_pylist()]
     if pa.types.is_duration(kind):
         return [
             None if value is None else value / _PER_SECOND[kind.unit] for value in column.cast(pa.int64()).to_pylist()

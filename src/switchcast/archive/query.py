@@ -100,9 +100,9 @@ class Search:
         for block in self.reader.blocks(
             wanted.since, wanted.until, self._any, every=self._every, newest_first=wanted.newest_first
         ):
-            yield block
             self.read += block.count
             self._at = block.end
+            yield block
             if self._watch is not None:
                 self._watch()
 

@@ -88,7 +88,7 @@ class Sql:
         return self._events.needed
 
     def run(self) -> pa.RecordBatchReader:
-        """The answer, of which a part at a time is in memory. Raises what reading the archive raises, ``UsageError``."""
+        """The answer, a part of it in memory at a time. Raises what reading the archive raises, and ``UsageError``."""
         return self._telling(lambda: self._db.sql(self._statement).to_arrow_reader(_ROWS))
 
     def batches(self, answer: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -217,7 +217,7 @@ class _Events:
         self.failure: BaseException | None = None
 
     def need(self, planned: set[str], mentioned: _Mentioned) -> None:
-        """Read no more than what both the plan and the text ask for: without a column, DuckDB plans to read the first."""
+        """Read no more than both the plan and the text ask for: where no column is named, the plan has the first."""
         self.needed = frozenset(planned if mentioned.columns is None else planned & mentioned.columns)
         self._headers = None if mentioned.headers is None else frozenset(mentioned.headers)
 

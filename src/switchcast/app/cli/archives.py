@@ -1,0 +1,68 @@
+"""Naming an archive on the command line: its directory, ``archive:DIR``, or the one that the configuration has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from switchcast.app.cli.config import DEFAULT_FILE
+from switchcast.archive.reading import ArchiveReader
+from switchcast.archive.segment import is_foreign, telling
+from switchcast.endpoints.url import EndpointUrl
+from switchcast.errors import ConfigurationError, UsageError
+
+__all__ = ["Archive", "Config", "open_archive"]
+
+_SCHEME: Final = "archive"
+
+Archive = Annotated[
+    str | None,
+    typer.Argument(metavar="ARCHIVE", help="The archive's directory, or archive:DIR; by default the configuration's."),
+]
+Config = Annotated[
+    Path, typer.Option("--config", metavar="FILE", help="The configuration that says where the archive is.")
+]
+
+
+def open_archive(named: str | None, config: Path = DEFAULT_FILE) -> ArchiveReader:
+    """The archive that is named, or else the one of the configuration.
+
+    Raises ``EndpointUnavailable`` where there is none, ``EndpointDenied`` where it may not be read,
+    ``ConfigurationError`` for what is no archive, ``UsageError`` where the configuration has several.
+    """
+    directory = _configured(config) if named is None else _directory(named)
+    path = Path(directory)
+    if path.exists() and not path.is_dir():
+        raise ConfigurationError(f"{directory}: is a file; an archive is a directory, which archive:DIR writes")
+    with telling(path):
+        foreign = is_foreign(path)
+    if foreign:
+        raise ConfigurationError(f"{directory}: is no archive, but holds other files; name one that archive:DIR wrote")
+    return ArchiveReader(path)
+
+
+def _directory(named: str) -> str:
+    if not named.startswith(f"{_SCHEME}:"):
+        return named
+    url = EndpointUrl.parse(named)
+    if not url.path or url.hosts:
+        raise UsageError(f"{named}: names no directory; write archive:DIR")
+    if url.options:
+        raise UsageError(f"{named}: options do not count here; write archive:{url.path}")
+    return url.path
+
+
+def _configured(file: Path) -> str:
+    from switchcast.app.config import load
+
+    if file == DEFAULT_FILE and not file.exists():
+        raise ConfigurationError(f"no archive is named, and there is no configuration {file}: give its directory")
+    endpoints = load(file, outside=True).endpoints.values()
+    found = sorted({endpoint.url.path for endpoint in endpoints if endpoint.url.scheme == _SCHEME})
+    if not found:
+        raise ConfigurationError(f"{file}: has no archive: endpoint; give an archive's directory")
+    if len(found) > 1:
+        raise UsageError(f"{file}: has {len(found)} archives: {', '.join(found)}; give the directory of one of them")
+    return found[0]
