@@ -69,6 +69,8 @@ def repair(directory: str | Path, gap: Callable[[int], Event]) -> Iterator[Repai
     Nobody may write meanwhile. Raises ``EndpointUnavailable`` or ``EndpointDenied``.
     """
     directory = Path(directory)
+    with files.telling(directory):
+        files.segments_in(directory)  # or the lock would make a directory that is not there
     held = lock(directory)
     try:
         for checked in list(check(directory)):

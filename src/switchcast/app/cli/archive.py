@@ -110,12 +110,12 @@ def _tell(checked: Checked) -> None:
 
 
 def _entry(segment: SegmentStats) -> Entry:
+    begin, end = _moment(segment.begin), _moment(segment.end)
     cells = (
         Cell("events", f"{segment.events:,}"),
-        Cell("from", _moment(segment.begin)),
-        Cell("to", _moment(segment.end)),
+        Cell("from", begin),
+        Cell("to", end[11:] if end[:10] == begin[:10] else end),
         Cell("on disk", _size(segment.file_bytes)),
-        Cell("an event", _per_event(segment.file_bytes, segment.events)),
         Cell("of text", _share(segment.file_bytes, segment.raw_bytes)),
         Cell("", "damaged" if segment.damaged else "", "bold red"),
     )
@@ -128,11 +128,11 @@ def _as_dict(found: Stats) -> dict[str, object]:
 
 
 def _moment(time_ns: int | None) -> str:
-    """Local time, to the second."""
+    """Local time, to the minute."""
     if time_ns is None:
         return ""
     try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ns // 10**9))
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(time_ns // 10**9))
     except (OverflowError, OSError, ValueError):
         return "?"
 
