@@ -65,7 +65,7 @@ def test_check_raises_every_mistake_with_exit_code_78(tmp_path: Path) -> None:
 
 
 def same(one: Configuration, other: Configuration) -> bool:
-    fields = ("node", "log", "metrics", "control", "peers", "endpoints", "routes", "policies", "rules")
+    fields = ("node", "log", "metrics", "api", "control", "peers", "endpoints", "routes", "policies", "rules")
     return all(getattr(one, field) == getattr(other, field) for field in fields)
 
 

@@ -9,6 +9,7 @@ import pytest
 from configurations import lay_out
 from pydantic import BaseModel
 
+from switchcast.app.api.settings import ApiSettings
 from switchcast.app.config import load
 from switchcast.app.config.model import (
     ControlSettings,
@@ -29,6 +30,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("node", NodeSettings),
     ("log", LoggingSettings),
     ("metrics", MetricsSettings),
+    ("api", ApiSettings),
     ("control", ControlSettings),
     ("peers", PeersSettings),
     ("views", ViewsSettings),

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import pytest
 from structlog.testing import capture_logs
 
-from switchcast.app.health import ANSWER_SECONDS, HealthServer, LoopProbe, LoopStuck, parse_listen, serving
+from switchcast.app.health import ANSWER_SECONDS, HealthServer, LoopProbe, LoopStuck, serving
+from switchcast.app.listen import parse_listen
 from switchcast.app.metrics import Exposition
 from switchcast.app.snapshot import EndpointState, Part, Snapshot
 from switchcast.errors import EndpointUnavailable, UsageError
@@ -336,7 +337,7 @@ def test_it_listens_on_ipv6() -> None:
     ],
 )
 def test_listen_is_an_address_and_a_port(text: str, parsed: tuple[str, int]) -> None:
-    assert parse_listen(text) == parsed
+    assert parse_listen(text, "metrics.listen") == parsed
 
 
 @pytest.mark.parametrize(
@@ -358,7 +359,7 @@ def test_listen_is_an_address_and_a_port(text: str, parsed: tuple[str, int]) -> 
 )
 def test_a_wrong_listen_says_what_would_do(text: str) -> None:
     with pytest.raises(UsageError, match=r"^metrics\.listen: .*such as 127\.0\.0\.1:9747"):
-        parse_listen(text)
+        parse_listen(text, "metrics.listen")
 
 
 def test_a_snapshot_without_endpoints_that_runs_is_ready() -> None:

@@ -2,10 +2,10 @@
 
 ::
 
-    read ──> assemble ──> control socket ──> node, rules, peers, views, metrics ──> running
-                ^                                                                     │  │
-                └──────────── SIGHUP, ``reload``: checked as a whole ─────────────────┘  │
-                                                      SIGTERM, SIGINT ───────────────────┴──> drained ──> ended
+    read ──> assemble ──> control socket ──> node, rules, peers, views, metrics, API ──> running
+                ^                                                                          │  │
+                └──────────── SIGHUP, ``reload``: checked as a whole ──────────────────────┘  │
+                                                      SIGTERM, SIGINT ────────────────────────┴──> drained ──> ended
 
 A configuration that is wrong changes nothing and is told of: in the log, in ``status`` and to whoever asked. What is
 right replaces only what has changed. What cannot change while the node runs (its name, its control socket) is refused.
@@ -18,11 +18,13 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from switchcast.app import logs
+from switchcast.app.api import load_api
+from switchcast.app.api.facts import NodeFacts
 from switchcast.app.assembly import Assembly
 from switchcast.app.automation import Automation
 from switchcast.app.config import Configuration
@@ -34,6 +36,9 @@ from switchcast.app.report import Report
 from switchcast.app.systemd import Notifier
 from switchcast.errors import ConfigurationError, SwitchcastError, UsageError
 from switchcast.node import Node
+
+if TYPE_CHECKING:
+    from switchcast.app.api.service import Api
 
 __all__ = ["Daemon"]
 
@@ -75,6 +80,8 @@ class Daemon:
         self.watching = Watching(self.node, self._configuration)
         self.report = Report(self.node, self._automation, self._presence, self.watching)
         self._metrics: contextlib.AsyncExitStack | None = None
+        self._facts = NodeFacts(self.report, self.watching)
+        self._api: Api | None = None
         self._reloading = asyncio.Lock()
         self._stopping = asyncio.Event()
         self.running = asyncio.Event()
@@ -88,6 +95,8 @@ class Daemon:
             await whole.enter_async_context(ControlServer(configuration.control.socket, self._answers()))
             await self._serve_metrics(configuration)
             whole.push_async_callback(self._end_metrics)
+            await self._change_api(configuration)
+            whole.push_async_callback(self._end_api)
             node = asyncio.create_task(self.node.run(), name="node")
             watchdog = asyncio.create_task(self._notifier.keep_watchdog())  # ends where there is no watchdog
             beside = [asyncio.create_task(self._note())]
@@ -178,9 +187,11 @@ class Daemon:
         assembly = Assembly(configuration, self._assembly)
         await self._change_metrics(before, configuration)
         try:
+            await self._change_api(configuration)
             await self.node.reload(assembly.routes, sinks=assembly.sinks)
         except (SwitchcastError, OSError):
             await self._change_metrics(configuration, before)
+            await self._change_api(before)
             raise
         self._configuration, self._assembly = configuration, assembly
         self.node.drain = configuration.node.drain
@@ -232,14 +243,33 @@ class Daemon:
         if stack is not None:
             await stack.aclose()
 
+    async def _change_api(self, configuration: Configuration) -> None:
+        """Serve as ``configuration`` says; where that cannot be, as before."""
+        if configuration.api is None:
+            await self._end_api()
+        elif self._api is not None:
+            await self._api.change(configuration.api)
+        else:
+            api = load_api()(self.node, self._facts, configuration.api)
+            await api.start()
+            self._api = self.report.api = api
+
+    async def _end_api(self) -> None:
+        api, self._api = self._api, None
+        self.report.api = None
+        if api is not None:
+            await api.close()
+
     async def _end(self, node: asyncio.Task[None], beside: list[asyncio.Task[Any]]) -> None:
         """Drain what is queued, and say what could not be sent."""
         self.report.phase = "stopping"
         self._notifier.stopping()
         log.info("stopping", drain=self.node.drain)
         self.node.stop()
+        api = asyncio.create_task(self._end_api())  # while the queues are drained
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([node])
+        await asyncio.wait([api])
         unfinished = await self._automation.stop(self.node.drain)
         for task in beside:
             task.cancel()

@@ -18,15 +18,13 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import errno
 import io
 import ipaddress
 import json
-import re
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final, TypeVar
@@ -34,10 +32,11 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from switchcast.app.listen import listening, names_loopback, parse_listen
 from switchcast.app.snapshot import Snapshot
-from switchcast.errors import EndpointUnavailable, UsageError
+from switchcast.errors import UsageError
 
-__all__ = ["ANSWER_SECONDS", "HealthServer", "LoopProbe", "LoopStuck", "Render", "Take", "parse_listen", "serving"]
+__all__ = ["ANSWER_SECONDS", "HealthServer", "LoopProbe", "LoopStuck", "Render", "Take", "serving"]
 
 ANSWER_SECONDS: Final = 5.0
 """How long the event loop may take to answer before it counts as stuck; Prometheus gives up a scrape after 10."""
@@ -45,7 +44,8 @@ REQUEST_SECONDS: Final = 10.0
 """For all of a request's bytes to come, and again for all of the answer's to go: one that dribbles holds no thread."""
 _THREADS: Final = 4
 _BACKLOG: Final = 16
-_LISTEN: Final = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
+SETTING: Final = "metrics.listen"
+"""The setting that errors are about."""
 _PATHS: Final = ("/metrics", "/healthz", "/readyz")
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -98,39 +98,6 @@ class LoopProbe:
             raise LoopStuck(f"the event loop has not turned for {self._limit:g} s") from None
 
 
-@contextlib.contextmanager
-def _listening(address: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens there, closed at the end."""
-    where = f"metrics.listen: {address} port {port}"
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((address, port))
-            listening.listen(_BACKLOG)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise EndpointUnavailable(f"{where}: another program has it; choose another port") from None
-            mend = "choose an address of this host and a port from 1024 on"
-            raise EndpointUnavailable(f"{where}: {error.strerror}; {mend}") from None
-        yield listening
-
-
-def parse_listen(text: str) -> tuple[str, int]:
-    """``127.0.0.1:9747``, ``localhost:9747`` or ``[::1]:9747`` as address and port. Raises ``UsageError``."""
-    mend = "write an address and a port, such as 127.0.0.1:9747 or [::1]:9747"
-    found = _LISTEN.fullmatch(text)
-    if found is None or int(found["port"]) > 65535:
-        raise UsageError(f"metrics.listen: {text!r} is no address with a port; {mend}")
-    bare = "127.0.0.1" if found["name"] == "localhost" else found["name"] or found["ipv6"]
-    try:
-        version = ipaddress.ip_address(bare).version
-    except ValueError:
-        raise UsageError(f"metrics.listen: {bare!r} is no IP address; {mend}") from None
-    if (version == 6) != bool(found["ipv6"]):
-        raise UsageError(f"metrics.listen: only an IPv6 address stands in brackets; {mend}")
-    return bare, int(found["port"])
-
-
 @contextlib.asynccontextmanager
 async def serving(
     listen: str,
@@ -147,15 +114,15 @@ async def serving(
     called in a thread. An address that other hosts can reach needs ``allow_remote``, and is warned of: whoever reaches
     it may read it. Raises ``UsageError`` and ``EndpointUnavailable``, which name the setting.
     """
-    address, port = parse_listen(listen)
+    address, port = parse_listen(listen, SETTING)
     local = ipaddress.ip_address(address).is_loopback
     if not local and not allow_remote:
         raise UsageError(
             f"metrics.listen: {listen} can be reached from other hosts; write 127.0.0.1:{port}, or allow it by "
             "metrics.allow_remote = true"
         )
-    with _listening(address, port) as listening:
-        server = HealthServer(listening, LoopProbe(answer_seconds), snapshot, exposition, request_seconds)
+    with listening(SETTING, address, port, _BACKLOG) as listener:
+        server = HealthServer(listener, LoopProbe(answer_seconds), snapshot, exposition, request_seconds)
         if not local:
             log.warning("metrics_reachable_from_other_hosts", address=address, port=server.port)
         server.start()
@@ -278,7 +245,7 @@ class _Request(BaseHTTPRequestHandler):
 
     def _answer(self, accept: str | None) -> None:
         path = urlsplit(self.path).path if self.path.startswith("/") else ""
-        if self._health.local and not _names_loopback(self.headers.get("Host", "")):
+        if self._health.local and not names_loopback(self.headers.get("Host", "")):
             self._send(*_text(HTTPStatus.MISDIRECTED_REQUEST, "ask for it as localhost or by its address"))
         elif path not in _PATHS:
             self._send(*_text(HTTPStatus.NOT_FOUND, f"there is {', '.join(_PATHS)}"))
@@ -336,18 +303,6 @@ class _UntilDeadline(io.RawIOBase):
             return self._connection.recv_into(buffer)
         finally:
             self._connection.settimeout(self._seconds)
-
-
-def _names_loopback(host: str) -> bool:
-    """Whether a ``Host`` header is an IP address or ``localhost``, which no web page's name can be."""
-    bare = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() and not host.endswith("]") else host
-    if bare.rstrip(".").lower() in {"", "localhost"}:
-        return True  # none at all is a client of HTTP/1.0, no browser
-    try:
-        ipaddress.ip_address(bare.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
 
 
 def _json(status: HTTPStatus, body: dict[str, object]) -> tuple[HTTPStatus, bytes, str]:

@@ -206,6 +206,7 @@ class _Tables:
         self._rest("journal", snapshot.journal)
         for view in snapshot.views:
             self._view(view)
+        self._rest("api", snapshot.api)
 
     def families(self) -> Iterator[Metric]:
         """Every family, those without a sample too: a query for what has not happened yet finds its name."""

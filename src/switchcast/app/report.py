@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from switchcast._native import ReliableSender, Sender, __version__
 from switchcast.app.automation import Automation
@@ -18,6 +18,9 @@ from switchcast.endpoints.udp import DatagramEndpoint
 from switchcast.guard.policy import RedactionPolicy
 from switchcast.node import Node
 
+if TYPE_CHECKING:
+    from switchcast.app.api.service import Api
+
 __all__ = ["Report"]
 
 KEPT_WARNINGS: Final = 50
@@ -27,7 +30,8 @@ class Report:
     """Looks at the parts of a running node, and puts what they count into tables.
 
     Whoever runs the node sets ``phase``, ``path`` (of the configuration) and ``policies``, counts ``reloads``, and puts
-    into ``problems`` what is wrong, in words, by a name of its own; ``warnings`` are lines of the log.
+    into ``problems`` what is wrong, in words, by a name of its own; ``warnings`` are lines of the log. ``api`` is what
+    serves the node over HTTP, where something does.
     """
 
     def __init__(self, node: Node, automation: Automation, presence: Presence, watching: Watching) -> None:
@@ -38,6 +42,7 @@ class Report:
         self.reloads = {"done": 0, "refused": 0}
         self.problems: dict[str, str] = {}
         self.warnings: deque[Warned] = deque(maxlen=KEPT_WARNINGS)
+        self.api: Api | None = None
         self._node = node
         self._automation = automation
         self._presence = presence
@@ -91,6 +96,7 @@ class Report:
         own = {"rules": engine, "actions": runner, "policies": policies}
         own |= {"peers": {"peers": self._presence.counters()}, "journal": {"journal": self._automation.journalled()}}
         own |= {"views": self._watching.counters()}
+        own |= {"api": {"api": self.api.counters()}} if self.api is not None else {}
         return make_snapshot(
             self._node.name,
             self.phase,

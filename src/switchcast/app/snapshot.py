@@ -46,9 +46,10 @@ class Part:
 class Snapshot:
     """The node at one moment.
 
-    ``rules`` are as the engine counts them, ``actions`` as the runner does, by rule. ``peers`` and ``journal`` are the
-    counters of those two, ``views`` those of each view and of what keeps them. ``reloads`` counts by outcome, ``done``
-    and ``refused``; ``configured_at`` is when the configuration in force was taken, in seconds since 1970.
+    ``rules`` are as the engine counts them, ``actions`` as the runner does, by rule. ``peers``, ``journal`` and
+    ``api`` are the counters of those, ``views`` those of each view and of what keeps them. ``reloads``
+    counts by outcome, ``done`` and ``refused``; ``configured_at`` is when the configuration in force was taken, in
+    seconds since 1970.
     """
 
     node: str
@@ -64,6 +65,7 @@ class Snapshot:
     peers: Mapping[str, int] = field(default_factory=dict)
     journal: Mapping[str, int] = field(default_factory=dict)
     views: Sequence[Part] = ()
+    api: Mapping[str, int] = field(default_factory=dict)
     reloads: Mapping[str, int] = field(default_factory=dict)
     configured_at: float | None = None
 
@@ -91,8 +93,8 @@ def make_snapshot(
     """The snapshot that ``Node.counters()`` and ``Node.states()`` make.
 
     ``counters`` may have the kinds ``rules`` (of the engine), ``actions`` (of the runner), ``policies``, ``peers``,
-    ``views`` and ``journal`` beside the node's own; ``limits`` has sizes of queues by kind and name. A name that is a
-    source and a sink is one endpoint, and up when both are.
+    ``views``, ``journal`` and ``api`` beside the node's own; ``limits`` has sizes of queues by kind and name.
+    A name that is a source and a sink is one endpoint, and up when both are.
     """
 
     def parts(kind: str) -> list[Part]:
@@ -116,6 +118,7 @@ def make_snapshot(
         peers=counters.get("peers", {}).get("peers", {}),
         journal=counters.get("journal", {}).get("journal", {}),
         views=parts("views"),
+        api=counters.get("api", {}).get("api", {}),
         reloads=reloads or {},
         configured_at=configured_at,
     )

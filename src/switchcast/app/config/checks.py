@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from switchcast._native import Matcher
+from switchcast.app.api.settings import SHORTEST_TOKEN, ApiSettings
 from switchcast.app.config.endpoint_checks import EndpointChecks
 from switchcast.app.config.locate import Path
 from switchcast.app.config.model import FileSettings, RouteSettings
@@ -82,6 +83,12 @@ class Checks:
             for place, rule in zip(places, settings.rule, strict=True)
         )
 
+    def api(self, settings: FileSettings) -> ApiSettings | None:
+        """The ``[api]`` table, with the path of its token's file, which is looked at."""
+        if settings.api is None:
+            return None
+        return ApiSettings.model_validate(self._with_files(settings.api, ("api",)))
+
     def _with_files(self, table: Settings, path: Path) -> Any:
         return self._resolved(table.model_dump(by_alias=True, exclude_unset=True), path)
 
@@ -105,6 +112,13 @@ class Checks:
                 path,
                 text,
                 f"the key in it has {len(secret)} bytes, and at least {SHORTEST_KEY} are needed; make one with: "
+                "openssl rand -hex 32",
+            )
+        if path[0] == "api" and len(secret) < SHORTEST_TOKEN:
+            self.problems.add(
+                path,
+                text,
+                f"the token in it has {len(secret)} bytes, and at least {SHORTEST_TOKEN} are needed; make one with: "
                 "openssl rand -hex 32",
             )
         return file

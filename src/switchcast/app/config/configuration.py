@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+from switchcast.app.api.settings import ApiSettings
 from switchcast.app.config.mode_checks import shown_mode
 from switchcast.app.config.model import (
     ControlSettings,
@@ -49,14 +50,15 @@ class ConfiguredEndpoint:
 class Configuration:
     """What a configuration file means, defaults and environment included.
 
-    Each route has its ``name`` and ``policy`` filled in. Secret files of rules and policies are paths; of endpoints
-    they are in the URL. ``warnings`` are sentences that begin with the file and line they are about.
+    Each route has its ``name`` and ``policy`` filled in. Secret files of rules, policies and the API are paths; of
+    endpoints they are in the URL. ``warnings`` are sentences that begin with the file and line they are about.
     """
 
     path: FilePath
     node: NodeSettings
     log: LoggingSettings
     metrics: MetricsSettings | None
+    api: ApiSettings | None
     control: ControlSettings
     peers: PeersSettings
     views: ViewsSettings

@@ -137,13 +137,14 @@ def assemble(given: Given) -> Configuration:
     endpoints.check(settings.endpoints, given.secrets)
     checks = Checks(problems, endpoints, _broken(given.document, overrides, settings), places)
     settings = checks.check(settings)
-    policies, rules = checks.policies(settings), checks.rules(settings)
+    policies, rules, api = checks.policies(settings), checks.rules(settings), checks.api(settings)
     problems.raise_if_any()
     return Configuration(
         path=given.path,
         node=settings.node,
         log=settings.log,
         metrics=settings.metrics,
+        api=api,
         control=settings.control,
         peers=settings.peers,
         views=settings.views,

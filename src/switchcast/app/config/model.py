@@ -6,13 +6,14 @@ the file itself. What one table says about another is compared in ``checks``.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from switchcast.app.health import parse_listen
+from switchcast.app.api.settings import ApiSettings
+from switchcast.app.health import SETTING
+from switchcast.app.listen import is_local, parse_listen
 from switchcast.bus import QUEUE_EVENTS, Overflow
 from switchcast.endpoints.modes import Cipher, ModeName, StockPolicy
 from switchcast.errors import UsageError
@@ -48,9 +49,9 @@ def _listen(text: str) -> str:
 
 def _address_of(text: str) -> tuple[str, int]:
     try:
-        return parse_listen(text)
+        return parse_listen(text, SETTING)
     except UsageError as error:
-        raise ValueError(str(error).removeprefix("metrics.listen: ")) from None
+        raise ValueError(str(error).removeprefix(f"{SETTING}: ")) from None
 
 
 def _absolute(path: str) -> str:
@@ -100,7 +101,7 @@ class MetricsSettings(Settings):
     @model_validator(mode="after")
     def _check_reach(self) -> MetricsSettings:
         host, port = self.address
-        if not self.allow_remote and not ipaddress.ip_address(host).is_loopback:
+        if not self.allow_remote and not is_local(host):
             raise ValueError(
                 f"{self.listen} can be reached from other hosts; write 127.0.0.1:{port}, or allow it by "
                 "allow_remote = true"
@@ -110,7 +111,7 @@ class MetricsSettings(Settings):
     @property
     def address(self) -> tuple[str, int]:
         """``listen`` as host and port."""
-        return parse_listen(self.listen)
+        return parse_listen(self.listen, SETTING)
 
 
 class ControlSettings(Settings):
@@ -221,6 +222,8 @@ class FileSettings(BaseSettings):
     """How the node tells what it does."""
     metrics: MetricsSettings | None = None
     """Figures for Prometheus; off without the table."""
+    api: ApiSettings | None = None
+    """The node over HTTP, for programs and dashboards; off without the table."""
     control: ControlSettings = ControlSettings()
     """The socket by which the command line asks the running node."""
     peers: PeersSettings = PeersSettings()

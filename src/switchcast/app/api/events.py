@@ -1,0 +1,300 @@
+"""``/events``: what has been, from the node's archive or its memory; ``/events/stream``: what comes, as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Header, Query
+from pydantic import AfterValidator, Field
+from starlette.responses import Response
+
+from switchcast.app.api.facts import Facts
+from switchcast.app.api.guard import STREAM_PATH
+from switchcast.app.api.hub import Hub
+from switchcast.app.api.problems import Problem
+from switchcast.app.api.recent import Missed, Place, Selection, rendered
+from switchcast.app.api.reply import Described, Page, Parameters, problems
+from switchcast.app.api.stream import EventStream
+from switchcast.archive.reading import ArchiveReader
+from switchcast.archive.terms import Term, TermFilter
+from switchcast.errors import BindingError, ConditionError, EndpointError, UsageError
+
+__all__ = ["EventPage", "EventRow", "MissedRow", "events_router"]
+
+MOST_ROWS: Final = 1_000
+_CHUNKS_A_TURN: Final = 16
+"""Chunks that are looked through before the event loop turns: 1,024 events, half a millisecond with a condition."""
+_ARCHIVE_QUERIES: Final = 4
+"""At once: each takes a thread, and reads from the disk."""
+
+
+class EventRow(Described):
+    """An event."""
+
+    id: str = Field(examples=["5f0c6a1e-17-18a3c0f2d1b2a400", "2026-11-23-0000/000000000042"])
+    """Which it is, here: to go on behind it, with ``after`` or ``Last-Event-ID``. Nothing can be read from it."""
+    received: float | None = Field(examples=[1795462923.125])
+    """When it was received, seconds since 1970; null for one that the node made itself."""
+    source: str | None = Field(examples=["192.0.2.7:4242"])
+    """The address that its datagram came from, where one did."""
+    trust: Literal["stock", "local", "member", "signed"] = Field(examples=["stock"])
+    """What vouches for it: ``stock``, nothing; ``local``, it did not come as a datagram; ``member``, someone with the
+    group's key; ``signed``, the holder of a signing key."""
+    signer: str | None = Field(examples=[None])
+    """Whose signature, where it is ``signed``."""
+    event: dict[str, Any] = Field(examples=[{"Event-Name": "HEARTBEAT", "FreeSWITCH-Switchname": "fs1"}])
+    """Its headers, decoded, as the event socket's JSON has them: a text, or of arrays and repeated headers a list of
+    texts; ``_body`` is the body. A byte that is not UTF-8 is a lone surrogate's escape."""
+
+
+class MissedRow(Described):
+    """Events that are not told, because they are no longer there."""
+
+    events: int | None = Field(examples=[812])
+    """How many, of all kinds; null where nobody can know."""
+    why: str = Field(examples=["they are no longer kept"])
+    """Why."""
+    next: str | None = Field(examples=["5f0c6a1e-830-18a3c0f2d1b2a400"])
+    """The id of the first that is there, if there is one."""
+
+
+class EventPage(Page[EventRow]):
+    """Some of the events."""
+
+    origin: Literal["archive", "memory"] = Field(examples=["memory"])
+    """Where they come from: the node's archive, or, where it has none, the events of late in its memory."""
+    missed: MissedRow | None = None
+    """With ``order=oldest`` and ``after``: what has gone meanwhile, and is missing in front of these rows."""
+
+
+def _instant(text: str) -> str:
+    _nanoseconds(text)
+    return text
+
+
+def _nanoseconds(text: str) -> int:
+    """Nanoseconds since 1970 of ``text``, seconds or ISO 8601."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            when = dt.datetime.fromisoformat(text)
+        except ValueError:
+            raise ValueError("write seconds since 1970, or a time such as 2026-11-23T20:42:03Z") from None
+        seconds = (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
+    if not 0 <= seconds < 9e9:
+        raise ValueError("write a time between 1970 and 2255")
+    return int(seconds * 1e9)
+
+
+Instant = Annotated[str, AfterValidator(_instant)]
+Text = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Wanted(Parameters):
+    """Which events."""
+
+    bindings: str = Field(default="all", max_length=4096, examples=["HEARTBEAT CUSTOM sofia::register"])
+    """Which events, in FreeSWITCH's own words: names, and after ``CUSTOM`` subclasses."""
+    where: str | None = Field(default=None, max_length=4096, examples=['h["Caller-Destination-Number"] == "1000"'])
+    """Which of those: a condition in CEL."""
+
+    def selection(self, node: str) -> Selection:
+        """These, compiled. Raises ``Problem``."""
+        try:
+            return Selection(self.bindings, self.where, node)
+        except BindingError as error:
+            raise Problem(
+                422, str(error), "write all, or event names and CUSTOM subclasses", "query: bindings"
+            ) from None
+        except ConditionError as error:
+            raise Problem(422, str(error), "see docs/selecting.md for what can be asked", "query: where") from None
+
+
+class EventParameters(Wanted):
+    """Which events, in which order, from where on."""
+
+    number: Text | None = Field(default=None, examples=["1000"])
+    """Only events in which this number calls or is called."""
+    call: Text | None = Field(default=None, examples=["6d5b2c1e-0f6a-4a57-9f4e-000000000017"])
+    """Only events of the call with this Unique-ID, Channel-Call-UUID or SIP Call-ID."""
+    user: Text | None = Field(default=None, examples=["1000@example.com"])
+    """Only events of this user; without ``@`` in any domain."""
+    sender: Text | None = Field(default=None, examples=["fs1"])
+    """Only events that this switch has fired."""
+    since: Instant | None = Field(default=None, examples=["2026-11-23T20:42:03Z"])
+    """Only events received from this time on: seconds since 1970, or ISO 8601, in UTC where no offset is given."""
+    until: Instant | None = Field(default=None, examples=["1795462923.5"])
+    """Only events received before this time."""
+    order: Literal["newest", "oldest"] = Field(default="newest", examples=["newest"])
+    """Which come first."""
+    after: str | None = Field(default=None, max_length=128, examples=["5f0c6a1e-17-18a3c0f2d1b2a400"])
+    """Go on behind this event, in that order: the ``next`` of the page before, or any event's ``id``."""
+    limit: int = Field(default=100, ge=1, le=MOST_ROWS, examples=[100])
+    """At most so many."""
+
+    def terms(self) -> list[Term]:
+        """What an event has to have, all of it."""
+        makers = ((self.number, Term.number), (self.user, Term.user), (self.sender, Term.node))
+        return [make(text) for text, make in makers if text is not None]
+
+    def calls(self) -> list[Term]:
+        """Of these an event has to have one."""
+        return [] if self.call is None else [Term.uuid(self.call), Term.call_id(self.call)]
+
+    def span(self) -> tuple[int | None, int | None]:
+        """From when to before when, nanoseconds since 1970."""
+        since, until = (None if each is None else _nanoseconds(each) for each in (self.since, self.until))
+        return since, until
+
+
+class StreamParameters(Wanted):
+    """Which events, and from where on."""
+
+    last_event_id: str | None = Field(default=None, max_length=128, examples=["5f0c6a1e-17-18a3c0f2d1b2a400"])
+    """Go on behind the event with this id, as with the header ``Last-Event-ID``, which wins."""
+
+
+_STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Server-sent events. The ``data`` of an event is an EventRow, that of an ``event: gap`` either "
+        "an EventRow with a gap record, of what the node has not heard, or a MissedRow, of what this client was too "
+        "slow or too late for. Comments, and ids without data, are heartbeats.",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": 'id: 5f0c6a1e-17-18a3c0f2d1b2a400\ndata: {"id":"5f0c6a1e-17-18a3c0f2d1b2a400","received":'
+                '1795462923.125,"source":null,"trust":"local","signer":null,"event":{"Event-Name":"HEARTBEAT"}}\n\n',
+            }
+        },
+    }
+}
+
+
+def events_router(facts: Facts, hub: Hub, node: str) -> APIRouter:
+    """The paths."""
+    router = APIRouter(tags=["events"])
+    reading = asyncio.Semaphore(_ARCHIVE_QUERIES)
+
+    @router.get("/events", response_model=EventPage, responses=problems())
+    async def events(wanted: Annotated[EventParameters, Query()]) -> Response:
+        """Events that have been: from the archive where the node keeps one, else the events of late in its memory.
+
+        The newest come first, unless ``order`` says otherwise.
+        """
+        selection = wanted.selection(node)
+        directory = facts.archive()
+        if directory is None:
+            return await _from_memory(hub, wanted, selection)
+        if reading.locked():
+            raise Problem(503, f"{_ARCHIVE_QUERIES} others ask the archive", "ask again", headers={"Retry-After": "2"})
+        async with reading:
+            return await asyncio.to_thread(_from_archive, directory, wanted, selection)
+
+    @router.get(STREAM_PATH.removeprefix("/api/v1"), responses=problems() | _STREAM, response_class=Response)
+    async def stream(
+        wanted: Annotated[StreamParameters, Query()],
+        last_event_id: Annotated[str | None, Header(max_length=128, examples=["5f0c6a1e-17-18a3c0f2d1b2a400"])] = None,
+    ) -> Response:
+        """Events as they come, until the client leaves, as server-sent events.
+
+        Give the id of the last event that came to go on behind it. What is not there any more is told as a gap, and so
+        is what a client is too slow for; a slow client holds up nobody else.
+        """
+        selection = wanted.selection(node)
+        if hub.full:
+            hub.counts["streams_refused"] += 1
+            raise Problem(
+                503,
+                f"{hub.most} clients read the stream",
+                "try again later, or raise streams in [api]",
+                headers={"Retry-After": "10"},
+            )
+        place, missed = hub.recent.resumed(last_event_id or wanted.last_event_id)
+        return EventStream(hub, selection, place, missed)
+
+    return router
+
+
+async def _from_memory(hub: Hub, wanted: EventParameters, selection: Selection) -> Response:
+    recent = hub.recent
+    newest_first = wanted.order == "newest"
+    place: Place | None = None
+    missed: Missed | None = None
+    if wanted.after is not None:
+        place, missed = recent.resumed(wanted.after)
+        if missed is not None and (newest_first or missed.events is None):
+            raise Problem(422, missed.why, "begin anew, without it", "query: after")
+        if newest_first:
+            place = Place(place.number - 1)
+        elif place.number < recent.oldest:
+            missed = recent.missed_before(place)
+    terms, calls = TermFilter(every=wanted.terms()), TermFilter(wanted.calls())
+    since, until = wanted.span()
+    rows: list[bytes] = []
+    last = ""
+    for turn, reading in enumerate(recent.scan(place, newest_first=newest_first)):
+        if turn % _CHUNKS_A_TURN == _CHUNKS_A_TURN - 1:
+            await asyncio.sleep(0)
+        for index in selection.of(reading.events):
+            event, event_id = reading.events[index], reading.id_at(index)
+            came = event.received or reading.time
+            if (since is not None and came < since) or (until is not None and came >= until):
+                continue
+            if (terms and not terms.matches(event)) or (calls and not calls.matches(event)):
+                continue
+            if len(rows) == wanted.limit:
+                return _page(rows, last, "memory", missed)
+            rows.append(rendered(event_id, event))
+            last = event_id
+    return _page(rows, None, "memory", missed)
+
+
+def _from_archive(directory: Any, wanted: EventParameters, selection: Selection) -> Response:
+    """The same from an archive; in a thread."""
+    rows: list[bytes] = []
+    last = ""
+    since, until = wanted.span()
+    try:
+        found = _stored(directory, wanted, selection, since, until)
+        for position, event in found:
+            if len(rows) == wanted.limit:
+                return _page(rows, last, "archive", None)
+            rows.append(rendered(position, event))
+            last = position
+    except UsageError as error:
+        raise Problem(422, str(error), "begin anew, without it", "query: after") from None
+    except EndpointError as error:
+        raise Problem(503, str(error), "see the node's log", headers={"Retry-After": "10"}) from None
+    return _page(rows, None, "archive", None)
+
+
+def _stored(
+    directory: Any, wanted: EventParameters, selection: Selection, since: int | None, until: int | None
+) -> Iterator[tuple[str, Any]]:
+    stored = ArchiveReader(directory).events(
+        since,
+        until,
+        wanted.calls(),
+        selection.matcher,
+        every=wanted.terms(),
+        newest_first=wanted.order == "newest",
+        after=wanted.after,
+    )
+    return ((each.position, each.event) for each in stored)
+
+
+def _page(rows: list[bytes], after: str | None, origin: str, missed: Missed | None) -> Response:
+    """The rows, which are JSON already."""
+    told = (
+        "null"
+        if missed is None
+        else MissedRow(events=missed.events, why=missed.why, next=missed.next).model_dump_json()
+    )
+    tail = (
+        f'],"next":{"null" if after is None else f"{chr(34)}{after}{chr(34)}"},"origin":"{origin}","missed":{told}}}\n'
+    )
+    return Response(b'{"rows":[' + b",".join(rows) + tail.encode(), media_type="application/json")
