@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from switchcast.app.api.app import make_app
 from switchcast.app.api.facts import Facts
 from switchcast.app.api.guard import Door
 from switchcast.app.api.hub import Hub
@@ -106,8 +107,6 @@ class Api:
         return own | self._counts | self._hub.counters()
 
     async def _serve(self, settings: ApiSettings, token: Token) -> None:
-        from switchcast.app.api.app import make_app
-
         address, port = settings.address
         async with contextlib.AsyncExitStack() as stack:
             listener = stack.enter_context(listening(SETTING, address, port, _BACKLOG))
