@@ -12,12 +12,13 @@ It decides four things, alike for every view that is built on it:
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
-from switchcast.views.telling import Sure, Told, Trust
+from switchcast.views.telling import WORTH, Sure, Told, Trust
 
 __all__ = ["MOST_CHARACTERS", "MOST_NODES", "Ledger", "Standing", "cut"]
 
@@ -25,6 +26,8 @@ MOST_CHARACTERS: Final = 256
 """Of a name or a value that is kept with a row: a header can hold a mebibyte, and there are many rows."""
 MOST_NODES: Final = 10_000
 """Nodes whose best proof is remembered; names of nodes can be invented too."""
+_TRUSTS: Final = tuple(sorted(WORTH, key=WORTH.__getitem__))
+"""By worth."""
 
 
 def cut(text: str) -> str:
@@ -100,8 +103,11 @@ class Ledger(Generic[Row]):
 
     def add(self, key: str, row: Row) -> None:
         """Take in a row for which there is room."""
+        row.node = sys.intern(row.node)  # many rows have the same, and each event a copy of its own
         self.rows[key] = row
         self._of_node.setdefault(row.node, {})[key] = None
+        if row.worth >= 0:
+            row.trust = _TRUSTS[row.worth]
         if row.worth == 0:
             self._strangers[key] = None
         self.touch(key)
@@ -122,7 +128,7 @@ class Ledger(Generic[Row]):
         row.heard = now
         worth = told.worth
         if worth != row.worth:
-            row.worth, row.trust = worth, told.event.trust
+            row.worth, row.trust = worth, _TRUSTS[worth]
             if worth:
                 self._strangers.pop(key, None)
             else:
@@ -135,7 +141,7 @@ class Ledger(Generic[Row]):
     def move(self, key: str, row: Row, node: str) -> None:
         """Let the row be another node's."""
         self._leave(key, row.node)
-        row.node = node
+        row.node = node = sys.intern(node)
         self._of_node.setdefault(node, {})[key] = None
 
     def touch(self, key: str) -> None:
