@@ -36,6 +36,12 @@ def shown(view: Calls, now: float) -> dict[str, tuple[str, str, str]]:
     return {leg["uuid"]: (leg["state"], leg["bridged_to"], leg["node"]) for leg in legs}
 
 
+def applications(cluster: Cluster) -> dict[str, str]:
+    """What the dialplan does for each channel that is up."""
+    legs = {uuid: leg for switch in cluster.switches for uuid, leg in switch.channels.items()}
+    return {u: (leg.executing.get("Application") or "") if leg.executing else "" for u, leg in legs.items()}
+
+
 def hear(view: Calls, heard: Heard) -> None:
     for when, _, event in heard:
         feed(view, event, now=when)
@@ -65,6 +71,7 @@ def test_where_nothing_is_lost_it_agrees_with_every_switch_at_any_time() -> None
     for step in range(1, 120):
         hear(view, cluster.advance(until=step / 4))
         assert shown(view, cluster.now) == truth(cluster)
+        assert {uuid: leg.application for uuid, leg in view.legs().items()} == applications(cluster)
         watched.look()
     check_rows(view, cluster.now)
     assert watched.keys() == sorted(view.keys())
@@ -124,6 +131,7 @@ def test_who_joins_late_agrees_at_once_and_goes_on_agreeing() -> None:
         ask(view, switch, cluster.now)
     assert shown(view, 40.0) == truth(cluster)
     assert {row["sure"] for row in view.rows(40.0)} == {"asked"}
+    assert {uuid: leg.application for uuid, leg in view.legs().items()} == applications(cluster)
     for step in range(1, 40):
         hear(view, cluster.advance(until=40.0 + step / 2))
         assert shown(view, cluster.now) == truth(cluster)

@@ -57,7 +57,8 @@ KINDS: Final[Collection[str]] = (
     _WHOLE
     | _ENDINGS
     | _PLACES
-    | {"CHANNEL_STATE", "CHANNEL_CALLSTATE", "CHANNEL_HOLD", "CHANNEL_UNHOLD", "CHANNEL_UUID", "CHANNEL_DESTROY"}
+    | {"CHANNEL_STATE", "CHANNEL_CALLSTATE", "CHANNEL_HOLD", "CHANNEL_UNHOLD", "CHANNEL_EXECUTE"}
+    | {"CHANNEL_UUID", "CHANNEL_DESTROY"}
 )
 """The events that legs are known by."""
 
@@ -138,7 +139,9 @@ class Channels:
         call_state = told.get("Channel-Call-State")
         if call_state:
             leg.state = cut(call_state.lower())
-        if kind in _ENDINGS:
+        if kind == "CHANNEL_EXECUTE":
+            leg.application = cut(told.get("Application"))
+        elif kind in _ENDINGS:
             read_end(leg, told)
         if leg.over or state in ENDED:
             self._ending.setdefault(leg.uuid, now + LINGER)

@@ -75,6 +75,8 @@ class Leg:
     bridged_to: str = ""
     bridge_heard: float = float("-inf")
     bridge_sequence: int = -1
+    application: str = ""
+    """The last that the dialplan began for it. Its arguments are not kept: they can hold a PIN."""
     parked: bool = False
     conference: str = ""
     loopback: str = ""
@@ -150,9 +152,9 @@ def read_row(leg: Leg, row: Mapping[str, str], snapshot: Snapshot) -> None:
     leg.codec_write = _codec(get("write_codec"), get("write_rate")) or leg.codec_write
     if not leg.created:
         leg.created = micros(get("created_epoch")) * _MICROS
-    application = get("application")
-    leg.parked = application in ("park", "valet_park")
-    leg.conference = get("application_data").partition("@")[0] if application == "conference" else ""
+    leg.application = get("application")
+    leg.parked = leg.application in ("park", "valet_park")
+    leg.conference = get("application_data").partition("@")[0] if leg.application == "conference" else ""
 
 
 def tags_of(leg: Leg) -> tuple[str, ...]:
@@ -178,6 +180,7 @@ def leg_row(leg: Leg, wall: float) -> dict[str, Any]:
         "created": leg.created / _MICROS if leg.created else None,
         "answered": leg.answered / _MICROS if leg.answered else None,
         "held": leg.held,
+        "application": leg.application,
         "parked": leg.parked,
         "conference": leg.conference,
         "codec_read": leg.codec_read,
