@@ -21,11 +21,11 @@ SWITCHCAST = str(Path(sys.executable).parent / "switchcast")
 
 @contextmanager
 def answering(path: Path, answers: Mapping[str, object]) -> Iterator[None]:
-    """Each verb of ``answers`` is answered with its value, as long as the block lasts."""
+    """Each verb of ``answers`` is answered with its value, or what that makes of the request, while the block lasts."""
 
     def handler(answer: object) -> Handler:
-        async def give(_: dict[str, Any]) -> object:
-            return answer
+        async def give(request: dict[str, Any]) -> object:
+            return answer(request) if callable(answer) else answer
 
         return give
 

@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import select
 import signal
 import subprocess
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from answering import SWITCHCAST, answering, environment, switchcast
 from sockets import PATIENCE
+from terminals import shown_until
 
 from switchcast.app.cli.status_view import find_problems
 from switchcast.app.status import RECENT_SECONDS, History, NodeRow, Status, Warned, make_status
@@ -372,12 +372,3 @@ def test_watching_on_a_terminal_outlives_the_node(tmp_path: Path) -> None:
     finally:
         os.close(controller)
         os.close(terminal)
-
-
-def shown_until(terminal: int, text: str) -> None:
-    """Read what appears on the terminal until ``text`` does."""
-    shown, deadline = "", time.monotonic() + PATIENCE
-    while text not in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown):
-        assert time.monotonic() < deadline, shown
-        if select.select([terminal], [], [], 1.0)[0]:
-            shown += os.read(terminal, 65_536).decode("utf-8", "replace")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from switchcast._native import Event, Matcher
+from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.render import event_time
 from switchcast.app.cli.views.showing import Choice, Seen
 from switchcast.app.picture import ask_mailboxes, ask_switch
@@ -117,6 +118,7 @@ class Listening:
             source=str(self.endpoint.url),
             began=self._began[1] if self._began is not None else self._wall,
             recorded=self.own_time,
+            lost=describe(losses(self.endpoint.counters())),
         )
 
     def _timed(self, batch: list[Event]) -> Iterable[tuple[Sequence[Event], float, float]]:

@@ -38,7 +38,7 @@ class Seen:
     ``asked``: the switches that are asked for all of it (``endpoint``, ``node``, ``at``, ``why`` not). ``doubts``:
     since when, and why, rows of a node are doubtful. ``nodes``: what is known of each node. ``source`` is what was
     listened to, empty where a node was asked; ``began`` is when that began, ``recorded`` whether the time is the
-    events' own. ``cut``: whether there are more rows than these.
+    events' own. ``cut``: whether there are more rows than these. ``lost``: what was lost on the way here, in words.
     """
 
     rows: Sequence[Row]
@@ -51,6 +51,7 @@ class Seen:
     began: float = 0.0
     recorded: bool = False
     cut: bool = False
+    lost: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def lines_of(choice: Choice, rows: Sequence[Row], wall: float, marks: Marks) -> 
 
 def footer(choice: Choice, seen: Seen, width: int) -> Iterator[Pieces]:
     """Totals, doubts, refusals, and how this is known, each a line or more of its own."""
-    sentences = [(sentence, "yellow") for sentence in [*_doubts(seen), *_refusals(choice, seen)]]
+    sentences = [(sentence, "yellow") for sentence in [*_doubts(seen), *seen.lost, *_refusals(choice, seen)]]
     if seen.rows:
         # What is asked for with --match is a part of the whole, and must not be taken for it.
         counted = ("matching: " if choice.narrowed else "") + choice.kind.count(len(seen.rows))
@@ -203,14 +204,17 @@ def _doubtful_rows(number: int) -> str:
 
 
 def _reason(node: str, seen: Seen) -> str:
+    """Since when, and why, not all that happened at ``node`` is known."""
     doubt, known = seen.doubts.get(node, {}), seen.nodes.get(node, {})
-    since = doubt.get("since") or (known.get("since") if known.get("state") == "down" else None)
-    when = f" since {at(since)}" if since else ""
     if known.get("state") == "down":
-        return f"{node} has been down{when}"
-    if doubt.get("why") == "restarted":
-        return f"{node} began anew{f' at {at(since)}' if since else ''}"
-    return f"events of {node} were lost{when}"
+        return f"{node} has been down since {at(known['since'])}"
+    since = at(doubt["since"]) if doubt.get("since") else ""
+    match doubt.get("why"):
+        case "down":
+            return f"{node} was away, and was missed at {since}"
+        case "restarted":
+            return f"{node} began anew at {since}"
+    return f"events of {node} were lost" + (f" since {since}" if since else "")
 
 
 def _refusals(choice: Choice, seen: Seen) -> Iterator[str]:
