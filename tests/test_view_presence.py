@@ -161,6 +161,26 @@ def test_a_switch_says_who_is_registered_but_not_what_they_published() -> None:
     assert (row["state"], row["sure"]) == ("offline", "told")
 
 
+def test_who_registers_elsewhere_is_there_and_does_not_come_and_go() -> None:
+    view = Presence()
+    feed(view, words("Unregistered", node="fs1"), now=1.0)
+    for now in (2.0, 3.0):
+        view.seed(listing("fs2", now, users=(USER,)), now, WALL + now)
+        view.seed(listing("fs1", now, users=()), now, WALL + now)
+        assert (only(view)["state"], only(view)["node"]) == ("available", "fs2")
+
+
+def test_calls_that_were_missed_are_taken_from_what_the_switch_lists() -> None:
+    view = Presence()
+    feed(view, words("Registered"), on_call("u1", "alerting"), now=1.0)
+    rows = ({"uuid": "u1", "callstate": "ACTIVE"}, {"uuid": "u2", "callstate": "HELD", "presence_id": USER})
+    view.seed(Snapshot("fs1", "core-1", 2.0, WALL + 2.0, channels=rows), 2.0, WALL + 2.0)
+    assert (only(view)["state"], only(view)["calls"]) == ("active", 2)
+    feed(view, on_call("u1", "idle"), on_call("u2", "idle"), now=4.0)
+    view.seed(Snapshot("fs1", "core-1", 3.0, WALL + 3.0, channels=rows), 5.0, WALL + 5.0)
+    assert (only(view)["state"], only(view)["calls"]) == ("available", 0)
+
+
 def test_what_says_when_it_ends_goes_then() -> None:
     view = Presence()
     feed(

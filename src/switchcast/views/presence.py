@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -37,53 +37,14 @@ from switchcast.settings import Duration, Settings
 from switchcast.views.ledger import Ledger, cut
 from switchcast.views.mailboxes import account_of
 from switchcast.views.telling import Snapshot, Sure, Told, Trust
+from switchcast.views.words import CALLS, LISTED, REGISTERED, UNREGISTERED, State, Words, lasting, said
 
-__all__ = ["Presence", "PresenceSettings", "State"]
-
-State = Literal["offline", "available", "away", "busy", "ringing", "active", "held", "idle", "unknown"]
+__all__ = ["MOST_CALLS_EACH", "Presence", "PresenceSettings"]
 
 MOST_CALLS_EACH: Final = 1_000
 """Calls kept for one user; a conference with more is one user here."""
-EPOCH_BEGINS: Final = 1_000_000_000
-"""An ``expires`` from here on is seconds since 1970, below it seconds from now."""
-LONGEST_EXPIRY: Final = 366 * 86400.0
-"""Seconds; what says more is taken for it."""
 _SWEEP: Final = 300.0
 
-_CALL: Final[dict[str, State]] = {
-    "alerting": "ringing",
-    "progressing": "ringing",
-    "seized": "ringing",
-    "active": "active",
-    "held": "held",
-    "held-private": "held",
-}
-"""``presence-call-info-state`` of a call that is up; any other ends it."""
-_STATES: Final[dict[str, State]] = {
-    "RINGING": "ringing",
-    "EARLY": "ringing",
-    "ACTIVE": "active",
-    "UNHELD": "active",
-    "HELD": "held",
-}
-"""``callstate`` of a channel, as ``show channels`` has it; any other says nothing of what a lamp shows."""
-_WORDS: Final[dict[str, State]] = {
-    "unregistered": "offline",
-    "offline": "offline",
-    "unavailable": "offline",
-    "closed": "offline",
-    "busy": "busy",
-    "on-the-phone": "busy",
-    "on the phone": "busy",
-    "dnd": "busy",
-    "do not disturb": "busy",
-    "meeting": "busy",
-    "in a meeting": "busy",
-    "away": "away",
-    "idle": "away",
-    "vacation": "away",
-    "be right back": "away",
-}
 _REGISTRATION: Final = frozenset({"", "Registered", "Unregistered"})
 
 
@@ -108,7 +69,7 @@ class _Call:
 
 @dataclass(slots=True, eq=False)
 class _User:
-    """``own`` is the state that the words say. ``said``: status and rpid of the very last event, whatever made it."""
+    """``own`` is the state that the words say; ``last`` status and rpid of the very last event, whatever made it."""
 
     node: str
     since: float
@@ -120,7 +81,8 @@ class _User:
     status: str = ""
     rpid: str = ""
     proto: str = ""
-    said: tuple[str, str] = ("", "")
+    last_status: str = ""
+    last_rpid: str = ""
     due: float | None = None
     """Monotonic; when the words run out."""
     expires: float | None = None
@@ -132,16 +94,6 @@ class _User:
             states = {call.state for call in self.calls.values()}
             return "active" if "active" in states else "ringing" if "ringing" in states else "held"
         return self.own
-
-
-@dataclass(slots=True)
-class _Words:
-    """What one event says."""
-
-    own: State
-    status: str
-    rpid: str
-    proto: str
 
 
 class Presence:
@@ -176,35 +128,33 @@ class Presence:
             self._users.add(name, user)
             self._sweep = self._sweep or now + _SWEEP
         before = (user.state, user.status)
-        user.said = (cut(told.get("status")), cut(told.get("rpid")))
+        words = said(told)
+        user.last_status, user.last_rpid = words.last_status, words.rpid
         if told.kind == "PRESENCE_OUT":
-            self._say(user, _Words("offline", user.said[0], user.said[1], cut(told.get("proto"))))
+            self._say(user, words, "offline")
         elif told.get("Channel-Name"):
             self._tell_call(name, user, told, now)
         else:
-            self._say(user, _words_of(told))
+            self._say(user, words, words.own)
             self._expire(name, user, told.get("expires"), now, wall)
             user.sure = "told"
         if (user.state, user.status) != before:
             user.since = wall
         self._users.credit(name, user, told, now)
 
-    def _say(self, user: _User, words: _Words) -> None:
-        user.own, user.status, user.rpid, user.proto = words.own, words.status, words.rpid, words.proto
+    def _say(self, user: _User, words: Words, own: State) -> None:
+        user.own, user.status, user.rpid, user.proto = own, words.status, words.rpid, words.proto
 
     def _expire(self, name: str, user: _User, text: str, now: float, wall: float) -> None:
         user.due = user.expires = None
-        if not text.isascii() or not text.isdigit() or len(text) > 12:
-            return
-        seconds = int(text) - (wall if int(text) >= EPOCH_BEGINS else 0.0)
-        if seconds > 0:
-            seconds = min(seconds, LONGEST_EXPIRY)
+        seconds = lasting(text, wall)
+        if seconds is not None:
             user.due, user.expires = now + seconds, wall + seconds
             heappush(self._due, (user.due, name))
 
     def _tell_call(self, name: str, user: _User, told: Told, now: float) -> None:
         uuid = told.get("Unique-ID")
-        state = _CALL.get(told.get("presence-call-info-state").lower())
+        state = CALLS.get(told.get("presence-call-info-state").lower())
         calls = user.calls
         other = self._users.rows.get(self._callers.get(uuid, name))
         if other is not None and told.worth < other.worth:
@@ -241,31 +191,31 @@ class Presence:
         Words that somebody published no switch can be asked for: they stay.
         """
         if snapshot.channels is not None:
-            self._seed_calls(snapshot)
+            self._seed_calls(snapshot, wall)
         if snapshot.registrations is not None:
             self._seed_registered(snapshot, now, wall)
 
-    def _seed_calls(self, snapshot: Snapshot) -> None:
+    def _seed_calls(self, snapshot: Snapshot, wall: float) -> None:
         """Let go of calls that the switch has not, and take what is so of the others from its channels."""
-        states = {row.get("uuid", ""): _STATES.get(row.get("callstate", "").upper()) for row in snapshot.channels or ()}
+        listed = {row.get("uuid", ""): row for row in snapshot.channels or ()}
         for uuid, call in self._calls_of(snapshot.node):
             if call.heard >= snapshot.begun:
                 continue
-            state = states.get(uuid)
-            if uuid not in states:
+            state = LISTED.get(listed[uuid].get("callstate", "").upper()) if uuid in listed else None
+            if uuid not in listed:
                 self._forget_call(uuid)
             elif state is not None and state != call.state:
                 call.state = state
                 self._users.touch(self._callers[uuid])
-        for row in snapshot.channels or ():
-            uuid, name = row.get("uuid", ""), row.get("presence_id", "")
+        for uuid, row in listed.items():
+            name = row.get("presence_id", "")
             user = self._users.rows.get(name)
-            if user is None or user.heard >= snapshot.begun or uuid in self._callers:
+            state = LISTED.get(row.get("callstate", "").upper())
+            if user is None or state is None or user.heard >= snapshot.begun or uuid in self._callers:
                 continue  # one that ended since then is not to come back
-            state = states[uuid]
-            if state is not None and self._take_call(
-                name, user, uuid, _Call(state, snapshot.node, snapshot.core, snapshot.begun)
-            ):
+            before = user.state
+            if self._take_call(name, user, uuid, _Call(state, snapshot.node, snapshot.core, snapshot.begun)):
+                user.since = user.since if user.state == before else wall
                 self._users.touch(name)
 
     def _take_call(self, name: str, user: _User, uuid: str, call: _Call) -> bool:
@@ -297,19 +247,20 @@ class Presence:
                 self._users.add(name, user)
                 self._sweep = self._sweep or now + _SWEEP
             if user is not None and user.heard <= snapshot.begun:
-                self._ask(name, user, "Registered", wall)
+                self._ask(name, user, REGISTERED, snapshot.node, wall)
         for name in self._users.of_node(snapshot.node):
             user = self._users.rows[name]
             if name not in registered and user.heard < snapshot.begun and user.status in ("Registered", "Unregistered"):
-                self._ask(name, user, "Unregistered", wall)
+                self._ask(name, user, UNREGISTERED, snapshot.node, wall)
 
-    def _ask(self, name: str, user: _User, status: str, wall: float) -> None:
+    def _ask(self, name: str, user: _User, words: Words, node: str, wall: float) -> None:
         if user.status not in _REGISTRATION:
             return
-        if user.status != status:
+        if user.status != words.status:
             before = user.state
-            self._say(user, _Words("available" if status == "Registered" else "offline", status, "unknown", "sip"))
+            self._say(user, words, words.own)
             user.since = user.since if user.state == before else wall
+            self._users.move(name, user, node)
         user.sure = "asked"
         self._users.touch(name)
 
@@ -374,17 +325,6 @@ class Presence:
         return counts | self._users.refusals() | {"refused_calls": self._users.counts["refused_calls"]}
 
 
-def _words_of(told: Told) -> _Words:
-    status = cut(told.get("status") or told.get("force-status"))
-    rpid, proto = cut(told.get("rpid")), cut(told.get("proto"))
-    answer = told.get("answer-state").lower()
-    if proto in ("conf", "park"):
-        own: State = "idle" if answer == "terminated" else "active"
-    else:
-        own = _WORDS.get(status.lower()) or _WORDS.get(rpid.lower()) or "available"
-    return _Words(own, status, rpid, proto)
-
-
 def _row(name: str, user: _User) -> dict[str, Any]:
     return {
         "user": name,
@@ -393,8 +333,8 @@ def _row(name: str, user: _User) -> dict[str, Any]:
         "rpid": user.rpid,
         "proto": user.proto,
         "calls": len(user.calls or ()),
-        "said": user.said[0],
-        "said_rpid": user.said[1],
+        "said": user.last_status,
+        "said_rpid": user.last_rpid,
         "expires": user.expires,
         "node": user.node,
         "since": user.since,
