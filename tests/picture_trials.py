@@ -99,13 +99,14 @@ class Trial:
         self.fired += len(fired)
         arriving, self._late = self._late, []
         for event in fired:
-            if self.loss and self.dice.random() < self.loss:
+            arrives = not self.loss or self.dice.random() >= self.loss
+            if not arrives:
                 self.lost += 1
                 self.missing.append((self.now, event))
             else:
                 self._late.append(event)
             if event.name in self.whole.kinds:
-                self._speak(event, arrives=not self._late or self._late[-1] is event)
+                self._speak(event, arrives=arrives)
         self._take(arriving)
 
     def settle(self) -> None:
