@@ -36,6 +36,7 @@ NAMES = (
     "latency",
     "reliable",
     "memory",
+    "archive",
     "micro",
 )
 RESULTS = Path(__file__).parent / "results"

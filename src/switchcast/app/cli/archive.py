@@ -35,7 +35,7 @@ DAMAGED = 1
 
 @app.command()
 def stats(directory: Directory, *, as_json: AsJson = False) -> None:
-    """Tell how much is in an archive: segments, events, from when to when, bytes on the disk.
+    """Tell how much an archive holds: its segments, their events, times and bytes.
 
     switchcast archive stats /var/lib/switchcast/history
     """
