@@ -13,12 +13,12 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from switchcast.views.registration_table import Account
 from switchcast.views.telling import Told
 
 __all__ = [
     "MOST_CHARACTERS",
     "MOST_SECONDS",
+    "Account",
     "Heard",
     "account_in",
     "cut",
@@ -43,6 +43,9 @@ _NEVER: Final = -1_000_000_000
 _NUMBER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _EXPSECS: Final = re.compile(r"expsecs\(([+-]?[0-9]{1,12})\)", re.ASCII | re.IGNORECASE)
 _PATH_HOST: Final = re.compile(r";fs_path=(?:sips?(?::|%3A))?(\[[0-9A-Fa-f:.]+\]|[^][:;>%@\s]+)", re.IGNORECASE)
+
+Account = tuple[str, str]
+"""``user@domain`` and the profile."""
 
 
 class Heard(NamedTuple):
@@ -76,20 +79,22 @@ def account_in(told: Told, user: str, host: str) -> Account | None:
 
 def listed_in(row: Mapping[str, str], begun: float) -> Heard | None:
     """The registration that a row of ``sofia xmlstatus profile NAME reg`` is; ``None`` if it names no account."""
-    user = row.get("user", "")
+    get, most = row.get, MOST_CHARACTERS
+    user = get("user", "")
     if not user:
         return None
-    found = _EXPSECS.search(row.get("status", ""))
+    found = _EXPSECS.search(get("status", ""))
     left = float(found[1]) if found else _ASSUMED_SECONDS
-    left = MOST_SECONDS if left < _NEVER else min(max(left, 0.0), MOST_SECONDS)
+    if not 0.0 <= left <= MOST_SECONDS:
+        left = 0.0 if _NEVER <= left < 0.0 else MOST_SECONDS
     return Heard(
-        (user, cut(row.get("profile", ""))),
-        cut(row.get("contact", "")),
-        cut(row.get("call-id", "")),
-        cut(row.get("agent", "")),
-        _address(row.get("network-ip", ""), row.get("network-port", "")),
+        (user, get("profile", "")[:most]),
+        get("contact", "")[:most],
+        get("call-id", "")[:most],
+        get("agent", "")[:most],
+        _address(get("network-ip", ""), get("network-port", "")),
         begun + left,
-        row.get("ping-status", "").lower() != "unreachable",
+        get("ping-status", "").lower() != "unreachable",
     )
 
 

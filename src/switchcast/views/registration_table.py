@@ -11,11 +11,12 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
+from switchcast.views.registration_reading import Account, Heard
 from switchcast.views.telling import WORTH, Trust
 
-__all__ = ["Account", "Registration", "RegistrationTable"]
+__all__ = ["Registration", "RegistrationTable", "Writer"]
 
 _MOST_CHANGES: Final = 1_000_000
 """Keys that wait for ``changes``: who has asked once may never ask again."""
@@ -24,8 +25,14 @@ _MOST_POOLED: Final = 10_000
 _MOST_DEAD: Final = 1024
 """Entries of the heap, beyond as many as there are rows, whose rows are gone."""
 
-Account = tuple[str, str]
-"""``user@domain`` and the profile."""
+
+class Writer(NamedTuple):
+    """Who tells of a registration: the switch that holds it, what vouches for that, and when it was so."""
+
+    node: str
+    trust: Trust
+    at: float
+    asked: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -38,16 +45,16 @@ class Registration:
     account: Account
     contact: str
     since: float
-    node: str = ""
-    call_id: str = ""
-    agent: str = ""
-    address: str = ""
-    trust: Trust = "stock"
-    touched: float = 0.0
-    ends: float = float("inf")
-    expires: float = 0.0
-    asked: bool = False
-    reachable: bool = True
+    node: str
+    call_id: str
+    agent: str
+    address: str
+    trust: Trust
+    touched: float
+    ends: float
+    expires: float
+    asked: bool
+    reachable: bool
     core: str = ""
     number: int = -1
     gone: bool = False
@@ -90,10 +97,41 @@ class RegistrationTable:
         """The rows of ``account``, which may be none."""
         return self._accounts.get(account, [])
 
-    def add(self, row: Registration) -> None:
-        """Take a new row in, of which nothing is known yet but its key."""
+    def add(self, heard: Heard, by: Writer, wall: float, expires: float) -> Registration:
+        """A new row, of what ``by`` told at ``wall``."""
+        pooled = self.pooled
+        row = Registration(
+            (heard.account[0], pooled(heard.account[1])),
+            heard.contact,
+            since=wall,
+            node=pooled(by.node),
+            call_id=heard.call_id,
+            agent=pooled(heard.agent),
+            address=heard.address,
+            trust=by.trust,
+            touched=by.at,
+            ends=heard.ends,
+            expires=expires,
+            asked=by.asked,
+            reachable=heard.reachable,
+        )
         self._accounts.setdefault(row.account, []).append(row)
         self._count += 1
+        self.changed(row)
+        return row
+
+    def rewrite(self, row: Registration, heard: Heard, by: Writer, wall: float, expires: float) -> Registration:
+        """Let ``row`` be what ``by`` told; at the same switch it has been there since before."""
+        pooled = self.pooled
+        if row.node != by.node:
+            row.since = wall
+        if by.asked or (row.node, row.call_id) != (by.node, heard.call_id):
+            row.reachable = heard.reachable  # a renewal says nothing of it
+        row.node, row.trust, row.touched, row.asked = pooled(by.node), by.trust, by.at, by.asked
+        row.call_id, row.agent, row.address = heard.call_id, pooled(heard.agent), heard.address
+        row.ends, row.expires = heard.ends, expires
+        self.changed(row)
+        return row
 
     def changed(self, row: Registration) -> None:
         """``row`` is new, or was written anew; its end may have moved."""

@@ -34,13 +34,14 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import Field
 
 from switchcast.settings import Duration, Settings
 from switchcast.views.registration_reading import (
     MOST_CHARACTERS,
+    Account,
     Heard,
     account_in,
     cut,
@@ -49,7 +50,7 @@ from switchcast.views.registration_reading import (
     path_host,
     run_of,
 )
-from switchcast.views.registration_table import Account, Registration, RegistrationTable
+from switchcast.views.registration_table import Registration, RegistrationTable, Writer
 from switchcast.views.telling import Snapshot, Sure, Told, Trust
 
 __all__ = ["Registrations", "RegistrationsSettings"]
@@ -86,15 +87,6 @@ class RegistrationsSettings(Settings):
     """How long one that has run out is shown as doubtful: mod_sofia looks every 30 s, and says so then."""
     multiple: Literal["auto", "yes", "no"] = "auto"
     """Whether profiles allow several registrations of an account; ``auto`` finds out."""
-
-
-class _Writer(NamedTuple):
-    """Who tells of a registration: the switch that holds it, what vouches for that, and when it was so."""
-
-    node: str
-    trust: Trust
-    at: float
-    asked: bool = False
 
 
 @dataclass(eq=False)
@@ -144,9 +136,11 @@ class Registrations:
         listed = [heard for row in snapshot.registrations if (heard := listed_in(row, snapshot.begun)) is not None]
         self._counts["malformed"] += len(snapshot.registrations) - len(listed)
         listed = [heard for heard in listed if heard.ends + self.settings.grace >= self._now]
-        for account, rows in Counter(heard.account for heard in listed).items():
-            if rows > 1:
+        once: set[Account] = set()
+        for account in (heard.account for heard in listed):
+            if account in once:
                 _remember(self._several, (snapshot.node, account[1]), None)
+            once.add(account)
         kept: set[Registration] = set()
         for heard in listed:
             kept.update(self._seed_one(heard, snapshot, wall))
@@ -224,7 +218,7 @@ class Registrations:
         before = self._replaced(heard, told.node)
         if not self._counts_for(told, before):
             return
-        row = self._write(heard, before, _Writer(told.node, told.event.trust, self._now), wall)
+        row = self._write(heard, before, Writer(told.node, told.event.trust, self._now), wall)
         if row is not None:
             core, row.number = run_of(told)
             row.core = self._table.pooled(core)
@@ -268,19 +262,21 @@ class Registrations:
 
     def _seed_one(self, heard: Heard, snapshot: Snapshot, wall: float) -> list[Registration]:
         """Take over one registration that a switch lists; the rows of it, which are not to be taken for ended."""
-        before = self._replaced(heard, snapshot.node)
-        if any(row.touched > snapshot.begun for row in before):
-            return before
-        if not before and snapshot.begun < max(self._forgotten, self._ended.get(heard.account, self._forgotten)):
-            return []
-        current = max(before, key=lambda row: row.ends, default=None)
-        home = snapshot.node
+        home, begun = snapshot.node, snapshot.begun
         if ";fs_path=" in heard.contact:
             home, _ = self._homes.get(path_host(heard.contact), (home, 0))
-        by = _Writer(home, "stock", snapshot.begun, asked=True)
-        if current is not None and current.node == snapshot.node:
+        by = Writer(home, "stock", begun, True)
+        before = self._replaced(heard, snapshot.node)
+        if not before:
+            ended = self._ended.get(heard.account, self._forgotten)
+            row = None if begun < max(ended, self._forgotten) else self._insert(heard, by, wall)
+            return [] if row is None else [row]
+        if any(row.touched > begun for row in before):
+            return before
+        current = max(before, key=lambda row: row.ends)
+        if current.node == snapshot.node:
             by = by._replace(trust=current.trust)
-        elif current is not None:
+        else:
             if heard.ends <= current.ends + _SLACK_SECONDS or not current.believes("local", home):
                 return before
             if heard.call_id == current.call_id:  # it was renewed there, which was not heard
@@ -290,28 +286,21 @@ class Registrations:
         row = self._write(heard, before, by, wall)
         return [] if row is None else [row]
 
-    def _write(self, heard: Heard, before: list[Registration], by: _Writer, wall: float) -> Registration | None:
+    def _write(self, heard: Heard, before: list[Registration], by: Writer, wall: float) -> Registration | None:
         """Make ``heard`` the row in place of those ``before`` it; ``None`` if there is no room for it."""
-        pooled = self._table.pooled
         row = next((row for row in before if row.contact == heard.contact), None)
         for other in before:
             if other is not row:
                 self._table.remove(other)
         if row is None:
-            if not self._has_room(heard.account[0], by.trust):
-                return None
-            account = (heard.account[0], pooled(heard.account[1]))
-            row = Registration(account, heard.contact, since=wall)
-            self._table.add(row)
-        elif row.node != by.node:
-            row.since = wall
-        if (row.node, row.call_id) != (by.node, heard.call_id) or by.asked:
-            row.reachable = heard.reachable
-        row.node, row.trust, row.touched, row.asked = pooled(by.node), by.trust, by.at, by.asked
-        row.call_id, row.agent, row.address = heard.call_id, pooled(heard.agent), heard.address
-        row.ends, row.expires = heard.ends, wall + heard.ends - self._now
-        self._table.changed(row)
-        return row
+            return self._insert(heard, by, wall)
+        return self._table.rewrite(row, heard, by, wall, wall + heard.ends - self._now)
+
+    def _insert(self, heard: Heard, by: Writer, wall: float) -> Registration | None:
+        """Make ``heard`` a new row, if there is room for it."""
+        if not self._has_room(heard.account[0], by.trust):
+            return None
+        return self._table.add(heard, by, wall, wall + heard.ends - self._now)
 
     def _has_room(self, user: str, trust: Trust) -> bool:
         if len(user) > MOST_CHARACTERS:
@@ -325,10 +314,10 @@ class Registrations:
 
     def _replaced(self, heard: Heard, node: str) -> list[Registration]:
         """The rows that this registration at ``node`` takes the place of."""
-        profile = heard.account[1]
+        profile, rows = heard.account[1], self._table.of(heard.account)
         return [
             row
-            for row in self._table.of(heard.account)
+            for row in rows
             if not (self._has_several(node, profile) or self._has_several(row.node, profile))
             or row.contact == heard.contact
             or row.call_id == heard.call_id
