@@ -200,14 +200,20 @@ def test_what_says_when_it_ends_goes_then() -> None:
     assert len(view) == 0
 
 
-def test_who_is_offline_for_long_is_forgotten() -> None:
+def test_who_is_offline_or_doubtful_for_long_is_forgotten_and_so_are_calls() -> None:
     view = Presence(PresenceSettings(forget=1000.0))
     feed(view, words("Unregistered"), words("Registered", user="1001@example.com"), now=0.0)
+    feed(view, words("At désk", user="1002@example.com"), on_call("u1", "active", user="1002@example.com"), now=0.0)
+    feed(view, words("Registered", user="1003@example.com", node="fs2"), now=0.0)
+    view.doubt("fs2", 1.0)
     due = view.next_due()
     while due is not None and due < 2000.0:
         view.tick(due)
         due = view.next_due()
-    assert [row["user"] for row in view.rows(2000.0)] == ["1001@example.com"]
+    assert [(row["user"][:4], row["state"]) for row in view.rows(2000.0)] == [
+        ("1001", "available"),
+        ("1002", "available"),
+    ]
 
 
 def test_rows_of_a_node_that_lost_events_are_doubtful_until_told_again() -> None:

@@ -20,8 +20,9 @@ headers and ``presence-call-info-state``. The last event alone says neither: aft
 ``unknown``     only calls were heard of so far
 ==============  ====================================================================================================
 
-A call whose end was lost is let go when its channel is destroyed, or a snapshot has it no more. A row with ``expires``
-goes at that time; one that is offline is forgotten ``forget`` seconds after it was last heard of.
+A call whose end was lost is let go when its channel is destroyed, when a snapshot has it no more, or when nothing was
+heard of it for ``forget`` seconds. A row with ``expires`` goes at that time; one that is offline, or doubtful with
+nobody to ask, ``forget`` seconds after it was last heard of.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ MOST_CALLS_EACH: Final = 1_000
 """Calls kept for one user; a conference with more is one user here."""
 _SWEEP: Final = 300.0
 
+_GOING: Final = frozenset({"offline", "idle", "unknown"})
+"""States that are no loss."""
 _REGISTRATION: Final = frozenset({"", "Registered", "Unregistered"})
 
 
@@ -54,7 +57,7 @@ class PresenceSettings(Settings):
     most: int = Field(default=200_000, ge=1, le=10_000_000)
     """Users in all, however many are invented."""
     forget: Duration = 86400.0
-    """How long one who is offline is remembered."""
+    """How long one who is offline, or doubtful, is remembered, and a call of which nothing is heard."""
 
 
 @dataclass(slots=True, eq=False)
@@ -247,21 +250,21 @@ class Presence:
                 self._users.add(name, user)
                 self._sweep = self._sweep or now + _SWEEP
             if user is not None and user.heard <= snapshot.begun:
-                self._ask(name, user, REGISTERED, snapshot.node, wall)
+                self._ask(name, user, REGISTERED, snapshot, wall)
         for name in self._users.of_node(snapshot.node):
             user = self._users.rows[name]
             if name not in registered and user.heard < snapshot.begun and user.status in ("Registered", "Unregistered"):
-                self._ask(name, user, UNREGISTERED, snapshot.node, wall)
+                self._ask(name, user, UNREGISTERED, snapshot, wall)
 
-    def _ask(self, name: str, user: _User, words: Words, node: str, wall: float) -> None:
+    def _ask(self, name: str, user: _User, words: Words, snapshot: Snapshot, wall: float) -> None:
         if user.status not in _REGISTRATION:
             return
         if user.status != words.status:
             before = user.state
             self._say(user, words, words.own)
             user.since = user.since if user.state == before else wall
-            self._users.move(name, user, node)
-        user.sure = "asked"
+            self._users.move(name, user, snapshot.node)
+        user.heard, user.sure = max(user.heard, snapshot.begun), "asked"
         self._users.touch(name)
 
     def doubt(self, node: str, now: float) -> None:
@@ -284,9 +287,11 @@ class Presence:
         if self._sweep is None or now < self._sweep:
             return
         before = now - self.settings.forget
-        old = [n for n, u in self._users.rows.items() if u.heard < before and u.own in ("offline", "idle", "unknown")]
-        for name in old:
-            self._users.remove(name)
+        for name, user in list(self._users.rows.items()):
+            for uuid in [uuid for uuid, call in (user.calls or {}).items() if call.heard < before]:
+                self._forget_call(uuid)
+            if user.heard < before and not user.calls and (user.own in _GOING or user.sure == "doubtful"):
+                self._users.remove(name)
         self._sweep = now + _SWEEP if self._users.rows else None
 
     def _leave(self, name: str, user: _User) -> None:
