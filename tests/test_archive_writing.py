@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from archiving import DAY, NOON, SECOND, as_nobody, batches, number_of, numbered, numbers, segments, write
+from archiving import DAY, NOBODY, NOON, SECOND, as_nobody, batches, number_of, numbered, numbers, segments, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import PROPERTY
@@ -165,6 +165,22 @@ def test_retention_by_age_keeps_the_newest_however_old(tmp_path: Path) -> None:
         assert writer.removed == 3
     assert numbers(tmp_path / "a") == [5]
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["2026-11-06-0000.sqlite", "archive.lock"]
+
+
+def test_what_cannot_be_removed_does_not_keep_it_from_writing(open_folder: Path) -> None:
+    directory = open_folder / "a"
+    for day in range(3):
+        write(directory, [numbered(day, NOON + day * DAY)], now=lambda day=day: NOON + day * DAY)  # type: ignore[misc]
+    for path in (open_folder, directory, *directory.iterdir()):
+        os.chown(path, NOBODY, -1)
+    directory.chmod(0o1777)
+    os.chown(segment_path(directory, "2026-11-01-0000"), 0, 0)  # in a sticky directory only its owner removes it
+    os.chown(directory, 0, 0)
+    with as_nobody(), ArchiveWriter(directory, now=lambda: NOON + 100 * DAY) as writer:
+        assert writer.removed == 0
+        writer.write([numbered(3)])
+        assert writer.commit().events == 1
+    assert numbers(directory)[-1] == 3
 
 
 def test_what_an_interrupted_removal_left_is_cleared_away(tmp_path: Path) -> None:

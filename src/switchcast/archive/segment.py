@@ -209,6 +209,7 @@ def open_writing(path: Path) -> sqlite3.Connection:
         _check_kind(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA secure_delete = OFF")  # what a whole block replaces, it holds itself
     except BaseException:
         db.close()
         raise

@@ -295,7 +295,7 @@ class ArchiveWriter:
         """What is due beside writing. Nothing that fails here has to do with what was written."""
         if self._db is None or not fresh:
             return
-        with contextlib.suppress(OSError, sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error):
             pages = self._db.execute("PRAGMA page_count").fetchone()[0]
             size = self._db.execute("PRAGMA page_size").fetchone()[0]
             self._full = pages * size >= self.settings.segment_bytes
@@ -303,9 +303,14 @@ class ArchiveWriter:
                 self._retain()
 
     def _retain(self) -> None:
+        """Remove what is too old or too much. That it cannot be removed is no reason not to write."""
         self._look_at = time.monotonic() + RETENTION_SECONDS
-        removed = remove_old(self.directory, self.settings.keep, self.settings.size, self._now(), self._latest)
-        self.removed += len(removed)
+        try:
+            removed = remove_old(self.directory, self.settings.keep, self.settings.size, self._now(), self._latest)
+        except OSError as error:
+            log.warning("archive_not_shortened", directory=str(self.directory), error=str(error))
+        else:
+            self.removed += len(removed)
 
     def _seal(self, name: str) -> None:
         """Make a plain file of a segment that is done; one that somebody reads in stays as it is for now."""

@@ -12,6 +12,7 @@ What is read again is of trust ``stock`` where it was, else ``local``: files pro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
@@ -164,7 +165,8 @@ class ArchiveEndpoint(Endpoint):
         loop = asyncio.get_running_loop()
 
         def changed() -> None:
-            loop.call_soon_threadsafe(self._changed.set)
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+                loop.call_soon_threadsafe(self._changed.set)
 
         recorder = self._recorder = Recorder(self.directory, self._settings, self._interval, changed)
         recorder.start()

@@ -22,6 +22,8 @@ _WORDS: Final = {
     "failed": "dropped because the sink failed",
     "closed": "dropped when the sink was closed",
     "undrained": "left over at the end",
+    "lost": "lost, for the archive could not be written",
+    "damaged": "damaged blocks of the archive, passed over",
     "missing": "missing from streams, told of as gaps",
     "guarded": "kept off the group, as the stock module does",
 }
