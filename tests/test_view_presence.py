@@ -200,6 +200,36 @@ def test_what_says_when_it_ends_goes_then() -> None:
     assert len(view) == 0
 
 
+def test_who_publishes_again_and_again_is_awaited_once() -> None:
+    view = Presence()
+    for number in range(5_000):
+        feed(view, words("At désk", expires="3600"), now=number * 0.001)
+    due: list[float] = []
+    while (at := view.next_due()) is not None and at < 10_000.0:
+        view.tick(at)
+        due.append(at)
+    assert len(view) == 0
+    assert len([at for at in due if at % 300.0]) < 200
+
+
+def test_since_when_is_when_what_is_shown_has_changed() -> None:
+    view = Presence()
+    feed(view, words("Registered"), now=1.0)
+    feed(view, words("Registered"), now=2.0)
+    assert only(view)["since"] == WALL + 1.0
+    feed(view, on_call("u1", "active"), now=3.0)
+    assert only(view)["since"] == WALL + 3.0
+    feed(view, channel("CHANNEL_DESTROY", "u1"), now=4.0)
+    assert only(view)["since"] == WALL + 4.0
+    feed(view, words("At désk"), now=5.0)
+    assert (only(view)["since"], only(view)["state"]) == (WALL + 5.0, "available")
+    rows = ({"uuid": "u2", "callstate": "ACTIVE", "presence_id": USER},)
+    view.seed(Snapshot("fs1", "core-1", 6.0, WALL + 6.0, channels=rows), 6.5, WALL + 6.5)
+    assert only(view)["since"] == WALL + 6.5
+    view.seed(listing("fs1", 7.0), 7.0, WALL + 7.0)
+    assert only(view)["since"] == WALL + 7.0
+
+
 def test_who_is_offline_or_doubtful_for_long_is_forgotten_and_so_are_calls() -> None:
     view = Presence(PresenceSettings(forget=1000.0))
     feed(view, words("Unregistered"), words("Registered", user="1001@example.com"), now=0.0)

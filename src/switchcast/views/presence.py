@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
 from pydantic import Field
@@ -45,6 +45,7 @@ __all__ = ["MOST_CALLS_EACH", "Presence", "PresenceSettings"]
 MOST_CALLS_EACH: Final = 1_000
 """Calls kept for one user; a conference with more is one user here."""
 _SWEEP: Final = 300.0
+_SPARE: Final = 100
 
 _GOING: Final = frozenset({"offline", "idle", "unknown"})
 """States that are no loss."""
@@ -80,6 +81,8 @@ class _User:
     worth: int
     trust: Trust
     sure: Sure
+    shown: State = "unknown"
+    """``state`` when ``since`` was noted."""
     own: State = "unknown"
     status: str = ""
     rpid: str = ""
@@ -111,12 +114,14 @@ class Presence:
         self._callers: dict[str, str] = {}  # the user of each call
         self._due: list[tuple[float, str]] = []
         self._sweep: float | None = None
+        self._wall = self._ahead = 0.0  # now, and the wall clock less the monotonic one
 
     def __len__(self) -> int:
         return len(self._users)
 
     def learn(self, told: Told, now: float, wall: float) -> None:
         """Learn from one event of these kinds."""
+        self._wall, self._ahead = wall, wall - now
         if told.kind == "CHANNEL_DESTROY":
             self._end_call(told)
             return
@@ -130,7 +135,6 @@ class Presence:
             user = _User(told.node, wall, now, told.worth, told.event.trust, "told")
             self._users.add(name, user)
             self._sweep = self._sweep or now + _SWEEP
-        before = (user.state, user.status)
         words = said(told)
         user.last_status, user.last_rpid = words.last_status, words.rpid
         if told.kind == "PRESENCE_OUT":
@@ -141,11 +145,18 @@ class Presence:
             self._say(user, words, words.own)
             self._expire(name, user, told.get("expires"), now, wall)
             user.sure = "told"
-        if (user.state, user.status) != before:
-            user.since = wall
+        self._show(name, user)
         self._users.credit(name, user, told, now)
 
+    def _show(self, name: str, user: _User) -> None:
+        """Something of the user has changed."""
+        if user.state != user.shown:
+            user.shown, user.since = user.state, self._wall
+        self._users.touch(name)
+
     def _say(self, user: _User, words: Words, own: State) -> None:
+        if user.status != words.status:
+            user.since = self._wall
         user.own, user.status, user.rpid, user.proto = own, words.status, words.rpid, words.proto
 
     def _expire(self, name: str, user: _User, text: str, now: float, wall: float) -> None:
@@ -154,6 +165,9 @@ class Presence:
         if seconds is not None:
             user.due, user.expires = now + seconds, wall + seconds
             heappush(self._due, (user.due, name))
+            if len(self._due) > 2 * len(self._users) + _SPARE:  # most are of those who have said it again
+                self._due = [(each.due, n) for n, each in self._users.rows.items() if each.due is not None]
+                heapify(self._due)
 
     def _tell_call(self, name: str, user: _User, told: Told, now: float) -> None:
         uuid = told.get("Unique-ID")
@@ -186,19 +200,20 @@ class Presence:
             user.calls.pop(uuid, None)
             if not user.calls:
                 user.calls = None
-            self._users.touch(name)
+            self._show(name, user)
 
     def seed(self, snapshot: Snapshot, now: float, wall: float) -> None:
         """Put right the calls of that switch, and say of who is registered there, or is no more, that it is so.
 
         Words that somebody published no switch can be asked for: they stay.
         """
+        self._wall, self._ahead = wall, wall - now
         if snapshot.channels is not None:
-            self._seed_calls(snapshot, wall)
+            self._seed_calls(snapshot)
         if snapshot.registrations is not None:
-            self._seed_registered(snapshot, now, wall)
+            self._seed_registered(snapshot, now)
 
-    def _seed_calls(self, snapshot: Snapshot, wall: float) -> None:
+    def _seed_calls(self, snapshot: Snapshot) -> None:
         """Let go of calls that the switch has not, and take what is so of the others from its channels."""
         listed = {row.get("uuid", ""): row for row in snapshot.channels or ()}
         for uuid, call in self._calls_of(snapshot.node):
@@ -209,27 +224,25 @@ class Presence:
                 self._forget_call(uuid)
             elif state is not None and state != call.state:
                 call.state = state
-                self._users.touch(self._callers[uuid])
+                name = self._callers[uuid]
+                self._show(name, self._users.rows[name])
         for uuid, row in listed.items():
             name = row.get("presence_id", "")
             user = self._users.rows.get(name)
             state = LISTED.get(row.get("callstate", "").upper())
             if user is None or state is None or user.heard >= snapshot.begun or uuid in self._callers:
                 continue  # one that ended since then is not to come back
-            before = user.state
-            if self._take_call(name, user, uuid, _Call(state, snapshot.node, snapshot.core, snapshot.begun)):
-                user.since = user.since if user.state == before else wall
-                self._users.touch(name)
+            self._take_call(name, user, uuid, _Call(state, snapshot.node, snapshot.core, snapshot.begun))
+            self._show(name, user)
 
-    def _take_call(self, name: str, user: _User, uuid: str, call: _Call) -> bool:
+    def _take_call(self, name: str, user: _User, uuid: str, call: _Call) -> None:
         """Keep one more call of ``user``, if there is room for it."""
         calls = user.calls if user.calls is not None else {}
         full = len(calls) >= MOST_CALLS_EACH or len(self._callers) >= self.settings.most
         if full or not uuid or uuid != cut(uuid):
             self._users.counts["refused_calls"] += 1
-            return False
+            return
         calls[uuid], user.calls, self._callers[uuid] = call, calls, name
-        return True
 
     def _calls_of(self, node: str) -> list[tuple[str, _Call]]:
         users = self._users.rows
@@ -241,31 +254,29 @@ class Presence:
                 found.append((uuid, call))
         return found
 
-    def _seed_registered(self, snapshot: Snapshot, now: float, wall: float) -> None:
+    def _seed_registered(self, snapshot: Snapshot, now: float) -> None:
         registered = {cut(row.get("user", "")): None for row in snapshot.registrations or ()}
         for name in registered:
             user = self._users.rows.get(name)
             if user is None and self._users.has_room(name, -1):
-                user = _User(snapshot.node, wall, snapshot.begun, -1, "local", "asked")
+                user = _User(snapshot.node, self._wall, snapshot.begun, -1, "local", "asked")
                 self._users.add(name, user)
                 self._sweep = self._sweep or now + _SWEEP
             if user is not None and user.heard <= snapshot.begun:
-                self._ask(name, user, REGISTERED, snapshot, wall)
+                self._ask(name, user, REGISTERED, snapshot)
         for name in self._users.of_node(snapshot.node):
             user = self._users.rows[name]
             if name not in registered and user.heard < snapshot.begun and user.status in ("Registered", "Unregistered"):
-                self._ask(name, user, UNREGISTERED, snapshot, wall)
+                self._ask(name, user, UNREGISTERED, snapshot)
 
-    def _ask(self, name: str, user: _User, words: Words, snapshot: Snapshot, wall: float) -> None:
+    def _ask(self, name: str, user: _User, words: Words, snapshot: Snapshot) -> None:
         if user.status not in _REGISTRATION:
             return
         if user.status != words.status:
-            before = user.state
             self._say(user, words, words.own)
-            user.since = user.since if user.state == before else wall
             self._users.move(name, user, snapshot.node)
         user.heard, user.sure = max(user.heard, snapshot.begun), "asked"
-        self._users.touch(name)
+        self._show(name, user)
 
     def doubt(self, node: str, now: float) -> None:
         """What ``node`` told last of a user may not be the last."""
@@ -279,6 +290,7 @@ class Presence:
 
     def tick(self, now: float) -> None:
         """Let words go that have run out, and who has been offline for long."""
+        self._wall = now + self._ahead
         while self._due and self._due[0][0] <= now:
             due, name = heappop(self._due)
             user = self._users.rows.get(name)
