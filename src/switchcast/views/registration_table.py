@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -77,8 +77,9 @@ class Registration:
 
 @dataclass(eq=False)
 class RegistrationTable:
-    """All rows."""
+    """All rows; ``held`` counts those of each switch."""
 
+    held: Counter[str] = field(default_factory=Counter)
     _accounts: dict[Account, list[Registration]] = field(default_factory=dict)
     _count: int = 0
     _queue: list[tuple[float, int, Registration]] = field(default_factory=list)
@@ -117,6 +118,7 @@ class RegistrationTable:
         )
         self._accounts.setdefault(row.account, []).append(row)
         self._count += 1
+        self.held[row.node] += 1
         self.changed(row)
         return row
 
@@ -125,6 +127,8 @@ class RegistrationTable:
         pooled = self.pooled
         if row.node != by.node:
             row.since = wall
+            self._let_go(row.node)
+            self.held[by.node] += 1
         if by.asked or (row.node, row.call_id) != (by.node, heard.call_id):
             row.reachable = heard.reachable  # a renewal says nothing of it
         row.node, row.trust, row.touched, row.asked = pooled(by.node), by.trust, by.at, by.asked
@@ -153,6 +157,7 @@ class RegistrationTable:
             del self._accounts[row.account]
         row.gone = True
         self._count -= 1
+        self._let_go(row.node)
         self._strangers.pop(row, None)
         self._note(row, None)
         if len(self._queue) > 2 * self._count + _MOST_DEAD:
@@ -201,6 +206,11 @@ class RegistrationTable:
                 self._texts.clear()
             known = self._texts[text] = text
         return known
+
+    def _let_go(self, node: str) -> None:
+        self.held[node] -= 1
+        if not self.held[node]:
+            del self.held[node]
 
     def _note(self, row: Registration, now: Registration | None) -> None:
         if self._changed is None:

@@ -156,7 +156,8 @@ class Registrations:
 
         That is no change of each row, so ``changes`` does not tell of it.
         """
-        _remember(self._doubts, node, now)
+        if node in self._table.held:  # names are invented, and must not push out who is doubted for a reason
+            _remember(self._doubts, node, now)
 
     def restarted(self, node: str, core: str, now: float) -> None:
         """Registrations outlast a restart, for a switch has them in a database; what ran out meanwhile is not told."""
@@ -213,7 +214,8 @@ class Registrations:
         if heard is None:
             self._counts["malformed"] += 1
             return
-        if told.get("update-reg") == "true":
+        known = self._table.of(heard.account)
+        if told.get("update-reg") == "true" and all(row.believes(told.event.trust, told.node) for row in known):
             _remember(self._several, (told.node, heard.account[1]), None)
         before = self._replaced(heard, told.node)
         if not self._counts_for(told, before):
