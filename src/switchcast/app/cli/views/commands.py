@@ -51,7 +51,8 @@ For = Annotated[
     typer.Option(
         "--for",
         metavar="TIME",
-        help="How long to listen: 25s by default, a recording to its end. In a recording it is the recording's time.",
+        help="How long to listen: 25s by default, a recording to its end, an esl:// switch until it has answered. "
+        "In a recording it is the recording's time.",
     ),
 ]
 Match = Annotated[str, typer.Option("--match", metavar="TEXT", help="Only rows that hold this text, in any case.")]

@@ -6,8 +6,8 @@
     1000@example.com  fs1   192.0.2.7:5060  in 41s     tiny-ua/1.0    sip:1000@192.0.2.7:5060     160 columns
     1000@example.com  fs1   192.0.2.7:5060  in 41s     tiny-ua/1.0                                 80 columns
 
-A column is shown when there is room for what it needs at the least; what room is left goes to the columns that would
-need more, the important ones first. A column that has nothing to say in any row is left out.
+The essential columns are shown as soon as there is room for what each needs at the least, and grow with what is left;
+the others get what they leave. A column that has nothing to say in any row is left out.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ Pieces = list[tuple[str, str]]
 _BETWEEN: Final = 2
 _BLANKS: Final = (" " * _BETWEEN, "")
 _MARK: Final = 2
+_ESSENTIAL: Final = 4
+"""The last rank of the columns without which a row says little."""
 _WIDEST: Final = 48
 
 
@@ -135,14 +137,25 @@ def _wanted(column: Column, values: Sequence[str], kept: Widths) -> int:
 
 
 def _fitted(columns: Sequence[Column], wanted: Widths, width: int) -> Widths:
-    """The columns for which there is room, and how wide they are."""
-    widths: Widths = {}
-    left = width + _BETWEEN
+    """The columns for which there is room, and how wide they are.
+
+    The others get what the essential ones leave: none of these is cut short to make room for a detail.
+    """
     ranked = sorted((column for column in columns if wanted[column.heading]), key=lambda column: column.rank)
+    essential = [column for column in ranked if column.rank <= _ESSENTIAL]
+    details = [column for column in ranked if column.rank > _ESSENTIAL]
+    widths: Widths = {}
+    left = _give_room(essential, wanted, widths, width + _BETWEEN)
+    _give_room(details, wanted, widths, left)
+    return widths
+
+
+def _give_room(ranked: Sequence[Column], wanted: Widths, widths: Widths, left: int) -> int:
+    """Put columns that fit at their least into ``widths``, and let them grow; what is left of the room."""
     for column in ranked:
         least = min(column.least or wanted[column.heading], wanted[column.heading])
         if not widths:
-            least = max(1, min(least, width))
+            least = max(1, min(least, left - _BETWEEN))
         if least + _BETWEEN <= left:
             widths[column.heading] = least
             left -= least + _BETWEEN
@@ -151,7 +164,7 @@ def _fitted(columns: Sequence[Column], wanted: Widths, width: int) -> Widths:
             more = min(wanted[column.heading] - widths[column.heading], left)
             widths[column.heading] += more
             left -= more
-    return widths
+    return left
 
 
 def _piece(column: Column, text: str, width: int, style: str) -> tuple[str, str]:
