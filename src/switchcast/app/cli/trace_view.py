@@ -210,7 +210,10 @@ def _row(story: Story, row: Row, told: str, columns: _Columns) -> Iterator[Text]
     if row.step.kind == "hangup":
         leg = story.leg(row.step.leg)
         style = "" if leg is None or leg.cause in {"", *NORMAL} else "red"
-    words = Text(printable(row.words).replace(MASK, columns.glyphs.dot), style=style)
+    told_words = printable(row.words)
+    if columns.glyphs is ASCII:
+        told_words = told_words.replace(MASK, ASCII.dot).replace("…", "...")
+    words = Text(told_words, style=style)
     if not row.step.told:
         words.append(" (told by a later event)", style="dim")
     first, *others = words.wrap(Console(width=columns.words), columns.words - len(who)) or [Text()]

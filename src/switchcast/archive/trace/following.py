@@ -20,7 +20,7 @@ from switchcast._native import Event
 from switchcast.archive.terms import Term
 from switchcast.archive.trace.lacking import GAP_KIND
 from switchcast.archive.trace.legs import make_leg
-from switchcast.archive.trace.sightings import Known, Sighting, distinct, in_order, merged, references
+from switchcast.archive.trace.sightings import Known, Sighting, distinct, in_order, merged
 from switchcast.archive.trace.steps import command_of
 from switchcast.archive.trace.story import Leg, Missing, Story
 from switchcast.archive.trace.telling import tell
@@ -46,7 +46,7 @@ _USERS: Final = (
 )
 _BEGINNING: Final = re.compile(r"[0-9a-f]{4,8}(-[0-9a-f-]*)?")
 """Of a UUID: four of its digits are the least that is looked for."""
-_BEGINNERS: Final = ("CHANNEL_CREATE", "CHANNEL_HANGUP_COMPLETE")
+_BEGINNERS: Final = ("CHANNEL_CREATE", "CHANNEL_UUID", "CHANNEL_HANGUP_COMPLETE")
 """Kinds of event by which every leg is found when only the beginning of its name is known."""
 
 
@@ -169,7 +169,7 @@ class _Following:
             asked = self._ask_for_named()
             if not asked and not self._ask_for_likely():
                 return
-        self._cut[f"it was followed over {self._bounds.rounds} legs only"] = None
+        self._cut[f"it goes on; it was asked {self._bounds.rounds} times what belongs to it"] = None
 
     def _ask_for_named(self) -> bool:
         legs, wanted = set[str](), dict[Term, None]()
@@ -220,13 +220,12 @@ class _Following:
         web = Web(self._seen, pairs)
         told: set[str] = set()
         calls = []
-        for seed in sorted(seeds, key=lambda leg: (-web.sightings[web.name(leg)][-1].time, leg)):
+        heard = {leg: own[-1].time for leg in seeds if (own := web.sightings.get(web.name(leg)))}
+        for seed in sorted(heard, key=lambda leg: (-heard[leg], leg)):
             if web.name(seed) in told:
                 continue
             members, more = web.around(seed, self._bounds.legs)
             told.update(members)
-            if not any(leg in web.sightings for leg in members):
-                continue
             story = tell([*self._seen, *self._gaps(members, web)], web, members, reveal=reveal)
             if more:
                 words = f"the call has more than {self._bounds.legs} legs; these are the nearest to {seed[:8]}"
@@ -247,7 +246,7 @@ def _named_by(seen: Sighting) -> Iterator[Term]:
     """What an event of a call names that others of the call may have."""
     if seen.leg:
         yield Term.uuid(seen.leg)
-    for one, reference in references(seen):
+    for one, reference in seen.references:
         yield Term.uuid(one)
         yield Term.uuid(reference.to)
     if seen.leg and (call_id := seen.get("variable_sip_call_id")):

@@ -8,7 +8,7 @@ counts them uses no number twice. Of two that claim the same number the better p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from switchcast._native import Event
@@ -21,7 +21,6 @@ __all__ = [
     "distinct",
     "in_order",
     "merged",
-    "references",
     "sighting",
 ]
 
@@ -33,6 +32,14 @@ _OF_NO_LEG: Final = ("PRESENCE_", "MESSAGE_", "ROSTER")
 """Kinds whose ``unique-id`` can be a conference's name or a user's."""
 _MULTICAST_EVENT: Final = "multicast::event"
 _WORTH: Final = {"stock": 0, "local": 1, "member": 2, "signed": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Another leg that an event of one names. ``how`` is a ``LinkKind``, or ``rename`` where both are one."""
+
+    to: str
+    how: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class Sighting:
     sequence: int
     time: int
     prefix: str = ""
+    _named: list[tuple[tuple[str, Reference], ...]] = field(default_factory=list, compare=False, repr=False)
 
     def get(self, name: str) -> str:
         """The first header of this name; empty where there is none."""
@@ -68,6 +76,13 @@ class Sighting:
         """The header as microseconds since 1970; ``None`` where it has not happened."""
         value = self.number(name)
         return value if 0 < value < _LATEST else None
+
+    @property
+    def references(self) -> tuple[tuple[str, Reference], ...]:
+        """Each pair of a leg and another one that this event names. They are read once: a trace asks many times."""
+        if not self._named:
+            self._named.append(tuple(_references(self)))
+        return self._named[0]
 
     @property
     def order(self) -> tuple[int, str, int, str, str]:
@@ -134,14 +149,6 @@ def _rank(seen: Sighting) -> tuple[int, str, int, bytes]:
     return -_WORTH[seen.event.trust], seen.prefix, seen.event.received or 0, seen.event.to_plain()
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Another leg that an event of one names. ``how`` is a ``LinkKind``, or ``rename`` where both are one."""
-
-    to: str
-    how: str
-
-
 _NAMED: Final = (
     ("Other-Leg-Unique-ID", "originate"),
     ("Old-Unique-ID", "rename"),
@@ -160,8 +167,7 @@ _NAMED: Final = (
 """Headers that name another leg, and what that makes of the two. ``Channel-Call-UUID`` is the first leg's UUID."""
 
 
-def references(seen: Sighting) -> Iterator[tuple[str, Reference]]:
-    """Each pair of a leg and another one that this event names."""
+def _references(seen: Sighting) -> Iterator[tuple[str, Reference]]:
     if not seen.leg:
         return
     for name, how in _NAMED:

@@ -11,7 +11,7 @@ from switchcast.archive.reading import ArchiveReader
 from switchcast.archive.terms import Term, terms_of
 from switchcast.archive.trace.following import Search
 from switchcast.archive.trace.lacking import GAP_KIND
-from switchcast.archive.trace.sightings import references, sighting
+from switchcast.archive.trace.sightings import sighting
 from switchcast.archive.trace.steps import command_of
 
 __all__ = ["MOST_COLLECTED", "Collected", "in_archive"]
@@ -95,7 +95,7 @@ def _terms_of(event: Event) -> Iterator[Term]:
     if seen.prefix:
         plain = [(name.removeprefix(seen.prefix), value) for name, value in event.items()]
         yield from terms_of(Event.from_headers([(name, value) for name, value in plain if name]))
-    for one, reference in references(seen):
+    for one, reference in seen.references:
         yield Term.uuid(one)
         yield Term.uuid(reference.to)
     yield from map(Term.uuid, command_of(seen)[1])

@@ -71,7 +71,7 @@ def tell(seen: Sequence[Sighting], web: Web, members: Sequence[str], *, reveal: 
         result=result_of(legs, bridges),
         talked=talked(bridges),
         events=len(own) + len(calls),
-        trust=Counter(each.event.trust for each in own),
+        trust=Counter(each.event.trust for each in (*own, *calls)),
         revealed=reveal,
     )
 
@@ -121,7 +121,7 @@ def _legs(web: Web, members: Sequence[str], parents: dict[str, str]) -> list[Leg
     made = {}
     for leg in members:
         seen = web.sightings.get(leg)
-        made[leg] = make_leg(leg, "", seen, web.also(leg)) if seen else spoken_of(leg, "", web.spoken[leg])
+        made[leg] = make_leg(leg, "", seen, web.also(leg)) if seen else spoken_of(leg, "", web.spoken.get(leg, ()))
     children: dict[str, list[str]] = {}
     for leg, parent in parents.items():
         children.setdefault(parent, []).append(leg)
@@ -302,7 +302,7 @@ def _bridge_steps(bridges: Sequence[Bridge], own: Sequence[Sighting], web: Web, 
 
 def _transfer_steps(transfers: Sequence[Transfer], web: Web) -> Iterator[Step]:
     for transfer in transfers:
-        node = web.sightings[transfer.leg][0].node
+        node = next((each.node for each in web.sightings.get(transfer.leg, ())), "")
         if transfer.kind == "bridge":
             yield Step(
                 transfer.time, "transfer", transfer.leg, "is to be bridged by command", transfer.to, node, main=False

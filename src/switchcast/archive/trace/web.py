@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
 from switchcast.archive.trace.legs import make_leg
-from switchcast.archive.trace.sightings import Sighting, references
+from switchcast.archive.trace.sightings import Sighting
 from switchcast.archive.trace.story import Leg, Link, LinkKind
 
 __all__ = ["LIKELY_SECONDS", "Web", "likely"]
@@ -49,7 +49,7 @@ class Web:
                 continue
             leg = self.name(each.leg)
             self.sightings[leg].append(each)
-            for one, reference in references(each):
+            for one, reference in each.references:
                 self._tie(one, reference.to, reference.how)
             for name in ("Other-Leg-Unique-ID", "Bridge-A-Unique-ID", "Bridge-B-Unique-ID"):
                 other = each.get(name).strip().lower()
@@ -142,6 +142,9 @@ def likely_pairs(web: Web) -> list[tuple[str, str]]:
     known = {leg for link in web.links if link.kind == "call-id" for leg in (link.a, link.b)}
     outs = [leg for leg in legs.values() if leg.direction == "outbound" and leg.id not in known]
     intos = [leg for leg in legs.values() if leg.inbound and leg.id not in known]
-    pairs = [(out.id, into.id) for out in outs for into in intos if likely(out, into)]
+    by_number: dict[str, list[Leg]] = defaultdict(list)
+    for into in intos:
+        by_number[into.to_number].append(into)
+    pairs = [(out.id, into.id) for out in outs for into in by_number[out.to_number] if likely(out, into)]
     ones, others = [a for a, _ in pairs], [b for _, b in pairs]
     return [(a, b) for a, b in pairs if ones.count(a) == 1 and others.count(b) == 1]
