@@ -256,6 +256,16 @@ def test_a_stranger_says_nothing_of_a_switch_that_proves_more(trust: Trust) -> N
     assert only(nodes)["trust"] == "signed"
 
 
+def test_who_proved_more_and_fell_silent_comes_back_by_less_but_not_by_a_stranger() -> None:
+    nodes = hear(Nodes(), 0.0, fired(trust="member"))
+    hear(nodes, 50.0, fired(trust="local"))
+    assert states(nodes, 61.0) == {"fs1": "down"}
+    hear(nodes, 62.0, fired(trust="stock"))
+    assert states(nodes, 62.0) == {"fs1": "down"}
+    hear(nodes, 63.0, fired(trust="local"))
+    assert (states(nodes, 63.0), only(nodes)["trust"]) == ({"fs1": "up"}, "local")
+
+
 def test_names_are_bounded_and_who_was_hardly_heard_goes_first() -> None:
     nodes = hear(Nodes(NodesSettings(most=3)), 0.0, *(fired(name, trust="stock") for name in "abcd"))
     assert (sorted(states(nodes, 1.0)), nodes.counters()["refused_full"]) == (["a", "b", "c"], 2)

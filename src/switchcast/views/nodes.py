@@ -69,7 +69,7 @@ _FIGURES: Final[Mapping[str, str]] = {
 
 
 class NodesSettings(Settings):
-    """The ``[views.nodes]`` table: which switches count as up."""
+    """Which switches count as up."""
 
     timeout: Duration = 60.0
     """Unheard for longer than this is down; three heartbeats of a stock switch."""
@@ -231,9 +231,9 @@ class Nodes:
     def counters(self) -> dict[str, int]:
         """``up`` and ``down`` now, and of events those without effect, by reason.
 
-        ``untrusted``: of less worth than those before. ``conflicts``: of the run before the one that goes on.
-        ``refused_name``: too long. ``refused_full``: newcomers for whom there was no room. ``evicted``: rows that were
-        given up for others. ``turns_lost``: nobody asked for them.
+        ``untrusted``: of less worth than those that keep it up, or a stranger's. ``conflicts``: of the run before the
+        one that goes on. ``refused_name``: too long. ``refused_full``: newcomers for whom there was no room.
+        ``evicted``: rows that were given up for others. ``turns_lost``: nobody asked for them.
         """
         names = ("untrusted", "conflicts", "refused_name", "refused_full", "evicted", "turns_lost")
         return {"up": len(self._up), "down": len(self._down)} | {name: self._counts[name] for name in names}
@@ -253,7 +253,7 @@ class Nodes:
         if node is None:
             if (node := self._admit(name, core[:_MOST_CHARACTERS], trust)) is None:
                 return None
-        elif WORTH[trust] < WORTH[node.trust]:
+        elif WORTH[trust] < WORTH[node.trust] and (trust == "stock" or node.state == "up"):
             self._counts["untrusted"] += 1
             return None
         if core and core != node.core and not self._goes_on(node, core[:_MOST_CHARACTERS]):

@@ -79,7 +79,7 @@ _Value = TypeVar("_Value")
 
 
 class RegistrationsSettings(Settings):
-    """The ``[views.registrations]`` table: who counts as registered."""
+    """Who counts as registered."""
 
     most: int = Field(default=200_000, ge=1, le=10_000_000)
     """Rows in all, however many accounts are invented; each takes about a kilobyte."""
