@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from answering import SWITCHCAST, answering, environment
 from namespaces import two_hosts
+from nodes import configuration, running
 from recordings import DATA
 from sockets import PATIENCE
 from terminals import shown_until
@@ -154,6 +155,14 @@ def test_calls_of_the_recording(began: float) -> None:
     assert sorted(news) == sorted(change["key"] for change in changes if change["change"] == "gone")
     [call] = rows_at("calls", 17)
     assert (call["state"], len(call["legs"]), call["legs"][0]["to_number"]) == ("active", 2, "1000")
+
+
+def test_what_matches_no_longer_is_gone() -> None:
+    changes = [
+        (change["change"], change["row"]["status"]) for change in replayed("presence", "--watch", "--match", "désk")
+    ]
+    assert [change for change, _ in (changes[0], changes[-1])] == ["new", "gone"]
+    assert {status for _, status in changes} == {"At désk"}
 
 
 def test_nothing_is_left_at_the_end_of_the_recording() -> None:
@@ -395,7 +404,36 @@ def test_no_node_so_it_listens_itself(socket: Path) -> None:
     assert listening.stderr.endswith("; listening to multicast://225.1.1.1:4242 meanwhile\n")
 
 
-# A switch that is asked
+# A node, and a switch, that are asked
+
+
+def test_a_running_node_tells_of_its_switches(tmp_path: Path) -> None:
+    cluster = Cluster(2, 2.0, start=time.time())
+    list(cluster.advance(20.0))
+
+    async def scenario() -> dict[str, Any]:
+        async with EventSocketServer(cluster.switches[0]) as one, EventSocketServer(cluster.switches[1]) as other:
+            ports = (one.port, other.port)
+            tables = [f'[endpoints.s{port}]\nurl = "esl://127.0.0.1:{port}"\n' for port in ports]
+            tables += [f'[[route]]\nfrom = "s{port}"\nto = ["out"]\n' for port in ports]
+            text = f'{"".join(tables[:2])}[endpoints.out]\nurl = "file:{tmp_path}/out.jsonl"\n{"".join(tables[2:])}'
+            return await asyncio.to_thread(registrations, configuration(tmp_path, text))
+
+    def registrations(file: Path) -> dict[str, Any]:
+        with running(tmp_path, file) as node:
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                shown = typed("registrations", "--json", socket=node.socket)
+                reply: dict[str, Any] = json.loads(shown.stdout)
+                if [switch["at"] is not None for switch in reply["asked"]] == [True, True]:
+                    return reply
+                assert time.monotonic() < deadline, shown
+
+    told = asyncio.run(scenario())
+    held = {user for switch in cluster.switches for user in switch.registrations}
+    assert {row["user"].partition("@")[0] for row in told["rows"]} == held
+    assert {row["sure"] for row in told["rows"]} == {"asked"}
+    assert {row["node"] for row in told["rows"]} == {"fs1", "fs2"}
 
 
 def test_a_switch_tells_all_at_once(socket: Path) -> None:

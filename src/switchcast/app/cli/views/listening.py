@@ -147,7 +147,8 @@ class Listening:
         self.picture.take(events, now, wall)
 
     def _changes(self) -> Iterator[Change]:
-        return ((key, row) for key, row in self.view.changes() if row is None or self.choice.wants(row))
+        """What became of rows. One that is no longer among those that are wanted is gone."""
+        return ((key, row if row is not None and self.choice.wants(row) else None) for key, row in self.view.changes())
 
     async def _ask(self, endpoint: EslEndpoint) -> None:
         """Have the switch say what is so."""

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from switchcast.app.cli.asking import output_console
 from switchcast.app.cli.render import clock
+from switchcast.app.cli.views.kinds import at
 from switchcast.app.cli.views.showing import Choice, Seen, table
 from switchcast.app.cli.views.table import Column, Row, Widths, styled
 
@@ -155,7 +156,7 @@ class Screen:
         lingering = [news.row for key, (news, _) in self._marked.items() if news.what == "gone" and key not in there]
         width, height = self._console.size
         shown = table(self._choice, seen, width, height=height - 1, marks=marks, kept=self._kept, gone=lingering)
-        self._show(Group(*map(styled, shown), Text("Ctrl-C ends it", style="dim")))
+        self._show(Group(*map(styled, shown), Text(f"{at(seen.wall)}  Ctrl-C ends it", style="dim")))
 
     def say(self, message: str) -> None:
         """Show ``message`` in place of a table that there is none of."""
