@@ -79,7 +79,7 @@ class Watching:
         self.picture = Picture(self.settings)
         self._askers: dict[str, _Asker] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self._asked = asked_endpoints(configuration)
+        self._ask_those(asked_endpoints(configuration))
 
     async def run(self) -> None:
         """Learn and ask, until cancelled."""
@@ -87,7 +87,8 @@ class Watching:
         clock = asyncio.get_running_loop().time
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            self._ask_these()
+            for asker in self._askers.values():
+                asker.start(tasks)
             looking = tasks.create_task(self._look())
             try:
                 while True:
@@ -116,9 +117,7 @@ class Watching:
             self.picture = Picture(self.settings)
             for asker in self._askers.values():
                 asker.soon()
-        self._asked = asked_endpoints(configuration)
-        if self._tasks is not None:
-            self._ask_these()
+        self._ask_those(asked_endpoints(configuration))
 
     def page(self, name: str, *, after: str = "", limit: int = MOST_ROWS, match: str = "") -> ViewReply:
         """Rows of a view, as ``Picture.page``, with the switches that were asked. Raises ``UsageError``."""
@@ -146,17 +145,17 @@ class Watching:
         sums = {name: sum(counts[name] for counts in asked) for name in ("answered", "unanswered", "refused")}
         return self.picture.counters() | {"asked": sums}
 
-    def _ask_these(self) -> None:
-        """Bring the askers in line with what is configured; one whose endpoint is the same goes on."""
-        assert self._tasks is not None  # noqa: S101 - who calls this runs
+    def _ask_those(self, configured: Mapping[str, ConfiguredEndpoint]) -> None:
+        """Ask these and no others; the asker of an endpoint that is the same goes on."""
         for name, asker in list(self._askers.items()):
-            if self._asked.get(name) != asker.configured:
+            if configured.get(name) != asker.configured:
                 asker.stop()
                 del self._askers[name]
-        for name, configured in self._asked.items():
+        for name, endpoint in configured.items():
             if name not in self._askers:
-                asker = self._askers[name] = _Asker(self, configured)
-                asker.task = self._tasks.create_task(asker.run(), name=f"ask {name}")
+                self._askers[name] = _Asker(self, endpoint)
+                if self._tasks is not None:
+                    self._askers[name].start(self._tasks)
 
     def _wake(self, doubted: Iterable[str]) -> None:
         for node in doubted:
@@ -184,7 +183,7 @@ class _Asker:
     def __init__(self, watching: Watching, configured: ConfiguredEndpoint) -> None:
         self.configured = configured
         self.node = ""
-        self.task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self.counts = {"answered": 0, "unanswered": 0, "refused": 0}
         self._watching = watching
         self._at: float | None = None
@@ -193,14 +192,18 @@ class _Asker:
         self._soon = asyncio.Event()
         self._last_account = ""
 
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to ask."""
+        self._task = tasks.create_task(self.run(), name=f"ask {self.configured.name}")
+
     def soon(self) -> None:
         """Ask as soon as that may be."""
         self._soon.set()
 
     def stop(self) -> None:
         """Ask no more."""
-        if self.task is not None:
-            self.task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
     def row(self) -> AskedRow:
         """How it stands."""
@@ -228,8 +231,7 @@ class _Asker:
                 except (SwitchcastError, OSError) as error:
                     self._fail(str(error))
                 else:
-                    self._why = ""
-                self._took = clock() - began
+                    self._why, self._took = "", clock() - began
                 await self._rest(began)
         finally:
             with contextlib.suppress(SwitchcastError, OSError):
@@ -270,15 +272,16 @@ class _Asker:
         self._why = why
 
     async def _rest(self, began: float) -> None:
-        """Wait until it is time to ask again."""
-        clock = asyncio.get_running_loop().time
-        refresh = self._watching.settings.refresh
-        latest = began + max(min(refresh, SOONEST_SECONDS) if self._why else refresh, RESTS * self._took)
-        soonest = began + min(refresh, max(SOONEST_SECONDS, RESTS * self._took))
+        """Wait until it is time to ask again; one that did not answer is not spared, for it had no work with it."""
+        clock, refresh = asyncio.get_running_loop().time, self._watching.settings.refresh
+        if self._why:
+            await asyncio.sleep(min(refresh, SOONEST_SECONDS))
+            return
+        spared = RESTS * self._took
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(latest):
+            async with asyncio.timeout_at(began + max(refresh, spared)):
                 await self._soon.wait()
-        await asyncio.sleep(max(soonest - clock(), 0.0))
+        await asyncio.sleep(max(began + min(refresh, max(SOONEST_SECONDS, spared)) - clock(), 0.0))
 
 
 @contextlib.contextmanager
