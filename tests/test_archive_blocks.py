@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from archiving import NOON, numbered, origin
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import PROPERTY, bodies, header_lists, nearly_events
 
@@ -22,7 +22,7 @@ def there_and_back(events: list[Event]) -> list[Event]:
     return decode(encode([framed(event, time_of(event, NOON)) for event in events], LEVEL))
 
 
-@PROPERTY
+@settings(PROPERTY, max_examples=100)
 @given(
     st.lists(st.tuples(header_lists(), bodies()), min_size=1, max_size=4),
     st.none() | st.integers(1, 2**63 - 1),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from archiving import numbered, write
-from nodes import PROGRAM
+
+from switchcast.app.cli import main
 
 COUNT = 1_000
 
@@ -21,11 +24,35 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def switchcast(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True, check=False)
+@dataclass(frozen=True)
+class Ended:
+    """A command that has run."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_stats_checks_and_repairs(archive: Path, tmp_path: Path) -> None:
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def switchcast(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command line, in this process, as on a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*words: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["switchcast", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Ended(ended.value.code, said.out, said.err)
+
+    return run
+
+
+def test_stats_checks_and_repairs(archive: Path, tmp_path: Path, switchcast: Command) -> None:
     directory = tmp_path / "history"
     shutil.copytree(archive, directory)
     shown = switchcast("archive", "stats", directory)
@@ -54,7 +81,7 @@ def test_stats_checks_and_repairs(archive: Path, tmp_path: Path) -> None:
     assert switchcast("archive", "check", directory).returncode == 0
 
 
-def test_what_is_no_archive(tmp_path: Path) -> None:
+def test_what_is_no_archive(tmp_path: Path, switchcast: Command) -> None:
     (tmp_path / "letter.txt").touch()
     for verb in ("stats", "check", "repair"):
         refused = switchcast("archive", verb, tmp_path)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from archiving import DAY, NOON, SECOND, as_nobody, batches, number_of, numbered, numbers, write
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import PROPERTY
 
@@ -54,7 +54,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@PROPERTY
+@settings(PROPERTY, max_examples=50)
 @given(st.integers(-100, COUNT + 100), st.integers(-100, COUNT + 100), st.booleans())
 def test_by_time(archive: Path, since: int, until: int, newest_first: bool) -> None:
     found = numbers(

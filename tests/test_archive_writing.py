@@ -56,7 +56,7 @@ def test_a_commit_tells_where_the_last_event_stands(tmp_path: Path) -> None:
         assert writer.position == written.position, "the next writer goes on there"
 
 
-@settings(PROPERTY, max_examples=30)
+@settings(PROPERTY, max_examples=15)
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=6), st.sets(st.integers(0, 5)))
 def test_however_it_is_cut_into_commits_and_writers(sizes: list[int], restarts: set[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:

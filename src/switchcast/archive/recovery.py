@@ -71,7 +71,7 @@ def repair(directory: str | Path, gap: Callable[[int], Event]) -> Iterator[Repai
     directory = Path(directory)
     with files.telling(directory):
         files.segments_in(directory)  # or the lock would make a directory that is not there
-    held = lock(directory)
+    held = lock(directory, "stop that first")
     try:
         for checked in list(check(directory)):
             if checked.faults:

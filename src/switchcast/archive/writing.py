@@ -331,7 +331,7 @@ class ArchiveWriter:
                 db.close()
 
 
-def lock(directory: Path) -> int:
+def lock(directory: Path, mend: str = "name another directory, or read it as a source") -> int:
     """The descriptor that keeps other writers away until it is closed; the directory is made where it is not there.
 
     Raises ``EndpointUnavailable``, ``EndpointDenied``, and ``UsageError`` for a directory of other things.
@@ -347,8 +347,7 @@ def lock(directory: Path) -> int:
             other = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "?"
             os.close(lock)
             raise EndpointUnavailable(
-                f"{directory}: process {other} writes to this archive already; an archive has one writer, so name "
-                "another directory, or read it as a source"
+                f"{directory}: process {other} writes to this archive already; an archive has one writer, so {mend}"
             ) from None
         try:
             os.ftruncate(lock, 0)
