@@ -211,6 +211,40 @@ def test_rows_of_a_node_that_lost_events_are_doubtful_until_it_was_asked() -> No
     assert [row["sure"] for row in view.rows(5.0)] == ["asked", "asked", "told"]
 
 
+def test_an_answer_that_was_asked_for_before_the_loss_takes_no_doubt_away() -> None:
+    view = Calls()
+    feed(view, begun("a"), now=1.0)
+    view.doubt("fs1", 3.0)
+    view.seed(listed("fs1", 2.0, up("a"), up("b")), 4.0, WALL + 4.0)
+    assert [row["sure"] for row in view.rows(4.0)] == ["doubtful", "doubtful"]
+    view.seed(listed("fs1", 5.0, up("a"), up("b")), 5.0, WALL + 5.0)
+    assert [row["sure"] for row in view.rows(5.0)] == ["asked", "asked"]
+
+
+def test_a_leg_is_that_switchs_which_lists_it() -> None:
+    view = Calls()
+    feed(view, begun("a", node="impostor"), now=1.0)
+    view.seed(listed("fs1", 2.0, up("a")), 2.0, WALL + 2.0)
+    assert leg_of(view, "a")["node"] == "fs1"
+    view.seed(listed("impostor", 3.0), 3.0, WALL + 3.0)
+    assert uuids(view) == [["a"]]
+
+
+def test_a_channel_that_a_switch_still_lists_after_its_end_goes_though_nothing_more_is_heard() -> None:
+    view = Calls()
+    view.seed(listed("fs1", 1.0, up("a", state="CS_REPORTING", callstate="HANGUP")), 1.0, WALL + 1.0)
+    assert only(view)["state"] == "hangup"
+    view.tick(1.0 + channels.LINGER)
+    assert view.rows(40.0) == []
+
+
+def test_a_call_that_a_switch_recovers_after_a_crash_goes_on_with_numbers_that_begin_anew() -> None:
+    view = Calls()
+    feed(view, channel("CHANNEL_CALLSTATE", "a", Event_Sequence="90000"), now=1.0)
+    feed(view, channel("CHANNEL_CALLSTATE", "a", call_state="HELD", core="core-2", Event_Sequence="500"), now=2.0)
+    assert only(view)["state"] == "held"
+
+
 # Strangers
 
 

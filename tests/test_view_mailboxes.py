@@ -131,6 +131,14 @@ def test_a_switch_that_does_not_have_the_mailbox_does_not_put_the_lamp_out() -> 
     assert (only(view)["lamp"], only(view)["sure"]) == (False, "asked"), "what fs1 told may not have been the last"
 
 
+def test_an_answer_that_was_asked_for_before_the_loss_takes_no_doubt_away() -> None:
+    view = Mailboxes()
+    feed(view, waiting("1/0"), now=1.0)
+    view.doubt("fs1", 3.0)
+    view.seed(counted("fs1", 2.0, **{"1000": (2, 0)}), 4.0, WALL + 4.0)
+    assert (only(view)["new"], only(view)["sure"]) == (2, "doubtful")
+
+
 def test_urgent_messages_stay_while_the_others_agree_with_what_was_counted() -> None:
     view = Mailboxes()
     feed(view, waiting("2/1 (1/0)"), now=1.0)

@@ -85,7 +85,7 @@ class Calls:
 
     def doubt(self, node: str, now: float) -> None:
         """Something of this node was missed: of its legs, and of those that may have begun or ended."""
-        self._channels.doubt(node)
+        self._channels.doubt(node, now)
 
     def restarted(self, node: str, core: str, now: float) -> None:
         """No channel outlives its switch."""

@@ -20,7 +20,7 @@ from typing import Final
 
 from switchcast.views.grouping import Groups
 from switchcast.views.ledger import MOST_NODES, Ledger, cut
-from switchcast.views.legs import ENDED, UNBORN, Leg, read, read_end, read_row, tags_of
+from switchcast.views.legs import ENDED, UNBORN, Leg, read, read_end, read_place, read_row, tags_of
 from switchcast.views.telling import Snapshot, Told
 
 __all__ = ["GONE_SECONDS", "KINDS", "LINGER", "MOST_GONE", "Channels"]
@@ -151,7 +151,7 @@ class Channels:
             self._follow(leg, told, kind, state, now)
             self.groups.tag(leg.uuid, tags_of(leg))
         elif kind in _PLACES:
-            _place(leg, told)
+            read_place(leg, told)
 
     def _follow(self, leg: Leg, told: Told, kind: str, state: str, now: float) -> None:
         """What an event says by being there: parked or not, bridged though no CHANNEL_BRIDGE was heard."""
@@ -305,18 +305,19 @@ class Channels:
 
     def _list(self, uuid: str, row: Mapping[str, str], snapshot: Snapshot, now: float, wall: float) -> None:
         """One row of ``show channels``."""
+        sure = self._legs.sure_by(snapshot)
         leg = self._legs.rows.get(uuid)
         if leg is None:
             if uuid in self._gone or not self._legs.has_room(uuid, -1):
                 return
-            leg = Leg(uuid, snapshot.node, snapshot.core, wall, snapshot.begun, -1, "local", "asked", call_uuid=uuid)
+            leg = Leg(uuid, snapshot.node, snapshot.core, wall, snapshot.begun, -1, "local", sure, call_uuid=uuid)
             leg.bridge_heard = snapshot.begun - 1.0
             self._take_in(leg, now)
         elif leg.heard >= snapshot.begun:
-            leg.sure = "told"
+            leg.sure = "told" if sure == "asked" else leg.sure
             self._legs.touch(uuid)
             return
-        leg.heard, leg.sure = max(leg.heard, snapshot.begun), "asked"
+        leg.heard, leg.sure = snapshot.begun, sure
         leg.sequence = leg.bridge_sequence = -1  # a forged one would keep the true events out for ever
         if leg.node != snapshot.node:
             self._legs.move(uuid, leg, snapshot.node)
@@ -341,9 +342,9 @@ class Channels:
 
     # What time and loss do
 
-    def doubt(self, node: str) -> None:
+    def doubt(self, node: str, now: float) -> None:
         """Something of this node was missed."""
-        self._legs.doubt(node)
+        self._legs.doubt(node, now)
 
     def restarted(self, node: str, core: str, now: float) -> None:
         """No channel outlives its switch; those that it recovers are created anew."""
@@ -378,17 +379,6 @@ class Channels:
         due = [next(iter(self._ending.values()))] if self._ending else []
         due += [self._sweep] if self._sweep is not None else []
         return min(due, default=None)
-
-
-def _place(leg: Leg, told: Told) -> None:
-    """Where the leg is: in a conference or in a parking lot."""
-    action = told.get("Action")
-    if action == "add-member":
-        leg.conference = cut(told.get("Conference-Name"))
-    elif action == "del-member":
-        leg.conference = ""
-    elif told.kind == "valet_parking::info" and action in ("hold", "bridge", "exit"):
-        leg.parked = action == "hold"
 
 
 def _sequence(told: Told) -> int:

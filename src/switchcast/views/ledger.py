@@ -6,19 +6,20 @@ It decides four things, alike for every view that is built on it:
   behind it that proved anything: such a row takes any event as good as the best that was heard of its node.
 - **Room.** The table is full at ``most`` rows. A stranger's row, of trust ``stock``, then gives way to one that proves
   more, the oldest first; anyone else is refused, and counted. Nothing that a stranger invents keeps a member out.
-- **Doubt.** When events of a node were lost, its rows are ``doubtful`` until they are put right.
+- **Doubt.** When events of a node were lost, its rows are ``doubtful`` until they are put right: by an answer that was
+  asked for after that, for one that was asked for before may be older than what was lost.
 - **Change.** Keys of what was touched are kept until somebody asks for them, from the first time that one asks.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
-from switchcast.views.telling import WORTH, Sure, Told, Trust
+from switchcast.views.telling import WORTH, Snapshot, Sure, Told, Trust
 
 __all__ = ["MOST_CHARACTERS", "MOST_NODES", "Ledger", "Standing", "cut"]
 
@@ -66,6 +67,7 @@ class Ledger(Generic[Row]):
     _of_node: dict[str, dict[str, None]] = field(default_factory=dict, init=False, repr=False)
     _strangers: dict[str, None] = field(default_factory=dict, init=False, repr=False)
     _best: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+    _doubts: OrderedDict[str, float] = field(default_factory=OrderedDict, init=False, repr=False)
     _touched: dict[str, None] | None = field(default=None, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -168,13 +170,21 @@ class Ledger(Generic[Row]):
         """Keys of what this node told last."""
         return list(self._of_node.get(node, ()))
 
-    def doubt(self, node: str) -> None:
+    def doubt(self, node: str, now: float) -> None:
         """Something of this node was missed."""
+        self._doubts[node] = now
+        self._doubts.move_to_end(node)
+        if len(self._doubts) > MOST_NODES:
+            self._doubts.popitem(last=False)
         for key in self._of_node.get(node, ()):
             row = self.rows[key]
             if row.sure != "doubtful":
                 row.sure = "doubtful"
                 self.touch(key)
+
+    def sure_by(self, snapshot: Snapshot) -> Sure:
+        """How sure a row is that was put right by this answer of its switch."""
+        return "doubtful" if self._doubts.get(snapshot.node, float("-inf")) > snapshot.begun else "asked"
 
     def refusals(self) -> dict[str, int]:
         """The counts, those that are nought among them."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 from switchcast.views.ledger import cut
 from switchcast.views.telling import Snapshot, Sure, Told, Trust
 
-__all__ = ["ENDED", "UNBORN", "Leg", "leg_row", "read", "read_end", "read_row", "tags_of"]
+__all__ = ["ENDED", "UNBORN", "Leg", "leg_row", "read", "read_end", "read_place", "read_row", "tags_of"]
 
 UNBORN: Final = frozenset({"", "CS_NEW", "CS_INIT", "CS_NONE"})
 """Channel-State before CHANNEL_CREATE: the switch does not list the channel yet, and may never."""
@@ -133,6 +133,17 @@ def read_end(leg: Leg, told: Told) -> None:
     if told.kind == "CHANNEL_HANGUP_COMPLETE" and told.get(_QUALITY["mos"]):
         figures = {name: _figure(told.get(header)) for name, header in _QUALITY.items()}
         leg.quality = {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def read_place(leg: Leg, told: Told) -> None:
+    """Take in where the leg is: in a conference or in a parking lot."""
+    action = told.get("Action")
+    if action == "add-member":
+        leg.conference = cut(told.get("Conference-Name"))
+    elif action == "del-member":
+        leg.conference = ""
+    elif told.kind == "valet_parking::info" and action in ("hold", "bridge", "exit"):
+        leg.parked = action == "hold"
 
 
 def read_row(leg: Leg, row: Mapping[str, str], snapshot: Snapshot) -> None:

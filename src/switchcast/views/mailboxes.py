@@ -107,17 +107,18 @@ class Mailboxes:
 
     def seed(self, snapshot: Snapshot, now: float, wall: float) -> None:
         """Put right what the switch could count."""
+        sure = self._boxes.sure_by(snapshot)
         for name, counted in (snapshot.mailboxes or {}).items():
             account = account_of(name)
             new, saved = _within(counted[0]), _within(counted[1])
             box = self._boxes.rows.get(account)
             if box is None:
                 if self._boxes.has_room(account, -1):
-                    made = _Mailbox(
-                        snapshot.node, wall, snapshot.begun, -1, "local", "asked", new > 0, (new, saved, 0, 0)
-                    )
+                    counts = (new, saved, 0, 0)
+                    made = _Mailbox(snapshot.node, wall, snapshot.begun, -1, "local", sure, new > 0, counts)
                     self._boxes.add(account, made)
             elif box.heard < snapshot.begun and self._concerns(snapshot.node, box, new):
+                box.sure = sure
                 self._correct(account, box, new, saved, wall)
 
     def _concerns(self, node: str, box: _Mailbox, new: int) -> bool:
@@ -127,12 +128,11 @@ class Mailboxes:
         """A switch counts urgent messages apart and is not asked for them: they stay while the others agree."""
         if box.counts[:2] != (new, saved):
             box.lamp, box.counts, box.since = new > 0, (new, saved, 0, 0), wall
-        box.sure = "asked"
         self._boxes.touch(account)
 
     def doubt(self, node: str, now: float) -> None:
         """What ``node`` told last of a mailbox may not be the last."""
-        self._boxes.doubt(node)
+        self._boxes.doubt(node, now)
 
     def restarted(self, node: str, core: str, now: float) -> None:
         """Messages outlive the switch that took them."""

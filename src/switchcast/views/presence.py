@@ -275,12 +275,12 @@ class Presence:
         if user.status != words.status:
             self._say(user, words, words.own)
             self._users.move(name, user, snapshot.node)
-        user.heard, user.sure = max(user.heard, snapshot.begun), "asked"
+        user.heard, user.sure = max(user.heard, snapshot.begun), self._users.sure_by(snapshot)
         self._show(name, user)
 
     def doubt(self, node: str, now: float) -> None:
         """What ``node`` told last of a user may not be the last."""
-        self._users.doubt(node)
+        self._users.doubt(node, now)
 
     def restarted(self, node: str, core: str, now: float) -> None:
         """The calls of the switch's last run are gone; who is registered there still is."""
