@@ -9,6 +9,7 @@ from firing import WALL, fired, hear, only, states, turned
 
 from switchcast import Event, StockFrames
 from switchcast.simulation import Cluster
+from switchcast.views import nodes as nodes_module
 from switchcast.views.asking import Asking
 from switchcast.views.nodes import ESTABLISHED_EVENTS, MOST_NAME_CHARACTERS, Nodes, NodesSettings, Turn
 from switchcast.views.telling import Snapshot, Trust, View
@@ -295,3 +296,25 @@ def test_turns_and_changes_that_nobody_asks_for_are_bounded() -> None:
     nodes.tick(10**6)
     nodes.tick(10**7)
     assert list(nodes.changes()) == [("fs1", None)]
+
+
+def test_changes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes_module, "_MOST_CHANGES", 2)
+    nodes = Nodes()
+    assert list(nodes.changes()) == []
+    hear(nodes, 0.0, fired("a"), fired("b"), fired("c"))
+    assert [name for name, _ in nodes.changes()] == ["b", "c"]
+
+
+def test_what_nobody_fired_is_nobodys_and_time_does_not_run_backwards() -> None:
+    nodes = hear(Nodes(), 100.0, Event("HEARTBEAT", {"Core-UUID": "x"}), Event("CUSTOM", {}), fired())
+    hear(nodes, 50.0, fired("fs2"))
+    nodes.tick(20.0)
+    assert [(row["name"], row["silent"]) for row in nodes.rows(110.0)] == [("fs1", 10.0), ("fs2", 10.0)]
+
+
+def test_a_re_fired_event_from_a_host_that_is_not_ours_is_worth_no_more_than_it_is() -> None:
+    headers = {"Event-Subclass": "multicast::event", "FreeSWITCH-Switchname": "fs1", "Core-UUID": "run-1"}
+    forged = Event("CUSTOM", headers).with_origin("192.0.2.99:4242", None).with_trust("stock")
+    nodes = hear(Nodes(), 0.0, forged)
+    assert only(nodes)["trust"] == "stock"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from registering import DOMAIN, WALL, expire, held, listed, register, snapshot, sofia, tell, unregister
 
-from switchcast.views import registrations
+from switchcast.views import registration_table, registrations
 from switchcast.views.registration_reading import MOST_CHARACTERS
 from switchcast.views.registrations import Registrations, RegistrationsSettings
 from switchcast.views.telling import Trust, told
@@ -147,3 +147,14 @@ def test_a_row_takes_about_a_kilobyte() -> None:
         tracemalloc.stop()
     assert len(view) == count
     assert (after - before) / count < 2000, "100,000 in 200 MB"
+
+
+def test_changes_and_shared_texts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration_table, "_MOST_CHANGES", 3)
+    monkeypatch.setattr(registration_table, "_MOST_POOLED", 3)
+    view = Registrations()
+    assert list(view.changes()) == []
+    for number in range(6):
+        tell(view, 0.0, register(f"u{number}", node=f"fs{number}", user_agent=f"phone/{number}"))
+    assert [row and row["user"][:2] for _, row in view.changes()] == ["u3", "u4", "u5"]
+    assert [row["agent"] for row in view.rows(0.0)] == [f"phone/{number}" for number in range(6)]
