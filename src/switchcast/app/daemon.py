@@ -24,7 +24,7 @@ import structlog
 
 from switchcast.app import logs
 from switchcast.app.api import load_api
-from switchcast.app.api.facts import NodeFacts
+from switchcast.app.api.facts import NodeFacts, archive_of
 from switchcast.app.assembly import Assembly
 from switchcast.app.automation import Automation
 from switchcast.app.config import Configuration
@@ -211,6 +211,7 @@ class Daemon:
         logs.configure(configuration.log.format, self._level or configuration.log.level, keep=self.report.warnings)
         for sentence in configuration.warnings:
             log.warning("configuration", warning=sentence)
+        self._facts.archive_at = archive_of(configuration)
         self.report.path = str(configuration.path)
         self.report.policies = self._assembly.policies
         self.report.configured_at = time.time()

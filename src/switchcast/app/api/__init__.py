@@ -6,7 +6,8 @@
     service    started, changed and ended         server    uvicorn, in the node's own event loop
     guard      what every request has to pass     app       the paths, their description, mistakes
     recent     the events of late, kept once      hub       fills them, and wakes those who read
-    stream     the live stream                    events, node_paths   the paths themselves
+    stream     the live stream                    aside    threads for what takes a while
+    views, rows, events, trace, audit, node_paths            the paths themselves, and their models
 
 Only ``settings`` and ``facts`` can be imported without the extra ``api``; ``load_api`` says so where it is missing.
 """

@@ -12,12 +12,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from switchcast._native import __version__
+from switchcast.app.api.aside import Aside
+from switchcast.app.api.audit import audit_router
 from switchcast.app.api.events import events_router
 from switchcast.app.api.facts import Facts
 from switchcast.app.api.guard import Door, Guard
 from switchcast.app.api.hub import Hub
 from switchcast.app.api.node_paths import node_router
 from switchcast.app.api.problems import Problem, ProblemBody, problem_of_validation, response_of, shown
+from switchcast.app.api.trace import trace_router
+from switchcast.app.api.views import views_router
 
 __all__ = ["DESCRIPTION_PATH", "PREFIX", "make_app"]
 
@@ -36,7 +40,7 @@ _TAGS: Final = [
 ]
 
 
-def make_app(facts: Facts, hub: Hub, node: str, door: Door, counts: Counter[str]) -> ASGIApp:
+def make_app(facts: Facts, hub: Hub, aside: Aside, node: str, *, door: Door, counts: Counter[str]) -> ASGIApp:
     """The application for ``node``; it lets in whom ``door`` lets in, and counts into ``counts``."""
     app = FastAPI(
         title="switchcast",
@@ -51,7 +55,10 @@ def make_app(facts: Facts, hub: Hub, node: str, door: Door, counts: Counter[str]
     )
     whole = APIRouter(prefix=PREFIX)
     whole.include_router(node_router(facts))
-    whole.include_router(events_router(facts, hub, node))
+    whole.include_router(views_router(facts))
+    whole.include_router(events_router(facts, hub, aside, node))
+    whole.include_router(trace_router(facts, hub, aside))
+    whole.include_router(audit_router(hub.auditing))
     app.include_router(whole)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

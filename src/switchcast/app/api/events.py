@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
+import re
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Query
 from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
+from switchcast.app.api.aside import Aside
 from switchcast.app.api.facts import Facts
 from switchcast.app.api.guard import STREAM_PATH
 from switchcast.app.api.hub import Hub
@@ -20,6 +23,7 @@ from switchcast.app.api.reply import Described, Page, Parameters, problems
 from switchcast.app.api.stream import EventStream
 from switchcast.archive.reading import ArchiveReader
 from switchcast.archive.terms import Term, TermFilter
+from switchcast.archive.times import parse_time
 from switchcast.errors import BindingError, ConditionError, EndpointError, UsageError
 
 __all__ = ["EventPage", "EventRow", "MissedRow", "events_router"]
@@ -27,8 +31,6 @@ __all__ = ["EventPage", "EventRow", "MissedRow", "events_router"]
 MOST_ROWS: Final = 1_000
 _CHUNKS_A_TURN: Final = 16
 """Chunks that are looked through before the event loop turns: 1,024 events, half a millisecond with a condition."""
-_ARCHIVE_QUERIES: Final = 4
-"""At once: each takes a thread, and reads from the disk."""
 
 
 class EventRow(Described):
@@ -76,21 +78,15 @@ def _instant(text: str) -> str:
 
 
 def _nanoseconds(text: str) -> int:
-    """Nanoseconds since 1970 of ``text``, seconds or ISO 8601."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            when = dt.datetime.fromisoformat(text)
-        except ValueError:
-            raise ValueError("write seconds since 1970, or a time such as 2026-11-23T20:42:03Z") from None
-        seconds = (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
-    if not 0 <= seconds < 9e9:
-        raise ValueError("write a time between 1970 and 2255")
-    return int(seconds * 1e9)
+    """Nanoseconds since 1970 of ``text``: seconds since then, or what ``switchcast query`` takes."""
+    if not _SECONDS.fullmatch(text):
+        return parse_time(text, time.time_ns())
+    whole, _, part = text.partition(".")
+    return int(whole) * 1_000_000_000 + int(f"{part:0<9}"[:9])
 
 
 Instant = Annotated[str, AfterValidator(_instant)]
+_SECONDS: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]{0,9})?", re.ASCII)
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -126,7 +122,8 @@ class EventParameters(Wanted):
     sender: Text | None = Field(default=None, examples=["fs1"])
     """Only events that this switch has fired."""
     since: Instant | None = Field(default=None, examples=["2026-11-23T20:42:03Z"])
-    """Only events received from this time on: seconds since 1970, or ISO 8601, in UTC where no offset is given."""
+    """Only events received from this time on: seconds since 1970, ISO 8601, or ``2h`` for two hours ago. A time without
+    an offset is the node's own."""
     until: Instant | None = Field(default=None, examples=["1795462923.5"])
     """Only events received before this time."""
     order: Literal["newest", "oldest"] = Field(default="newest", examples=["newest"])
@@ -174,10 +171,9 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def events_router(facts: Facts, hub: Hub, node: str) -> APIRouter:
+def events_router(facts: Facts, hub: Hub, aside: Aside, node: str) -> APIRouter:
     """The paths."""
     router = APIRouter(tags=["events"])
-    reading = asyncio.Semaphore(_ARCHIVE_QUERIES)
 
     @router.get("/events", response_model=EventPage, responses=problems())
     async def events(wanted: Annotated[EventParameters, Query()]) -> Response:
@@ -189,10 +185,7 @@ def events_router(facts: Facts, hub: Hub, node: str) -> APIRouter:
         directory = facts.archive()
         if directory is None:
             return await _from_memory(hub, wanted, selection)
-        if reading.locked():
-            raise Problem(503, f"{_ARCHIVE_QUERIES} others ask the archive", "ask again", headers={"Retry-After": "2"})
-        async with reading:
-            return await asyncio.to_thread(_from_archive, directory, wanted, selection)
+        return await aside.run(lambda: _from_archive(directory, wanted, selection))
 
     @router.get(STREAM_PATH.removeprefix("/api/v1"), responses=problems() | _STREAM, response_class=Response)
     async def stream(
@@ -253,7 +246,7 @@ async def _from_memory(hub: Hub, wanted: EventParameters, selection: Selection) 
     return _page(rows, None, "memory", missed)
 
 
-def _from_archive(directory: Any, wanted: EventParameters, selection: Selection) -> Response:
+def _from_archive(directory: Path, wanted: EventParameters, selection: Selection) -> Response:
     """The same from an archive; in a thread."""
     rows: list[bytes] = []
     last = ""
@@ -273,7 +266,7 @@ def _from_archive(directory: Any, wanted: EventParameters, selection: Selection)
 
 
 def _stored(
-    directory: Any, wanted: EventParameters, selection: Selection, since: int | None, until: int | None
+    directory: Path, wanted: EventParameters, selection: Selection, since: int | None, until: int | None
 ) -> Iterator[tuple[str, Any]]:
     stored = ArchiveReader(directory).events(
         since,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from switchcast.app.config import Configuration
 from switchcast.app.picture import AskedRow, Watching
 from switchcast.app.report import Report
 from switchcast.app.snapshot import Snapshot
 from switchcast.app.status import PeersReply
 from switchcast.views.telling import View
 
-__all__ = ["Facts", "NodeFacts"]
+__all__ = ["Facts", "NodeFacts", "archive_of"]
 
 
 class Facts(Protocol):
@@ -31,6 +32,12 @@ class Facts(Protocol):
 
     def archive(self) -> Path | None:
         """The directory of the node's archive, if it has one."""
+
+
+def archive_of(configuration: Configuration) -> Path | None:
+    """The directory of the first archive that a route leads to."""
+    urls = (configuration.endpoints[name].url for route in configuration.routes for name in route.to)
+    return next((Path(url.path) for url in urls if url.scheme == "archive"), None)
 
 
 class NodeFacts:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from switchcast.app.api.audit import Auditing
 from switchcast.app.api.recent import Recent
 from switchcast.app.api.settings import ApiSettings
 from switchcast.bus import Subscription
@@ -62,6 +63,7 @@ class Hub:
         self.recent = Recent(secrets.token_hex(4), settings.recent, settings.recent_size)
         self.most = settings.streams
         self.counts: Counter[str] = Counter()
+        self.auditing = Auditing() if settings.audit else None
         self._node = node
         self._readers: set[Reader] = set()
 
@@ -76,7 +78,9 @@ class Hub:
         return len(self._readers) >= self.most
 
     def change(self, settings: ApiSettings) -> None:
-        """Go on with other settings."""
+        """Go on with other settings. Raises ``MissingExtra``."""
+        if settings.audit != (self.auditing is not None):
+            self.auditing = Auditing() if settings.audit else None
         self.most = settings.streams
         self.recent.resize(settings.recent, settings.recent_size)
 
@@ -104,6 +108,8 @@ class Hub:
         try:
             while batch := await tap.take():
                 self.recent.add(batch, time.time_ns())
+                if self.auditing is not None:
+                    self.auditing.add(batch)
                 tap.settle()
                 for reader in self._readers:
                     reader.wake()

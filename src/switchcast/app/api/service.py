@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from switchcast.app.api.app import make_app
+from switchcast.app.api.aside import Aside
 from switchcast.app.api.facts import Facts
 from switchcast.app.api.guard import Door
 from switchcast.app.api.hub import Hub
@@ -54,6 +55,7 @@ class Api:
         self._node = node
         self._facts = facts
         self._hub = Hub(node, settings)
+        self._aside = Aside()
         self._counts: Counter[str] = Counter()
         self._token: Token = None
         self._server: contextlib.AsyncExitStack | None = None
@@ -96,6 +98,7 @@ class Api:
     async def close(self) -> None:
         """End every stream, and serve no more. Idempotent."""
         await self._end_server()
+        self._aside.close()
         work, self._work = self._work, None
         if work is not None:
             work.cancel()
@@ -108,10 +111,11 @@ class Api:
 
     async def _serve(self, settings: ApiSettings, token: Token) -> None:
         address, port = settings.address
+        self._hub.change(settings)
         async with contextlib.AsyncExitStack() as stack:
             listener = stack.enter_context(listening(SETTING, address, port, _BACKLOG))
             door = Door(token, is_local(address), settings.hosts)
-            app = make_app(self._facts, self._hub, self._node.name, door, self._counts)
+            app = make_app(self._facts, self._hub, self._aside, self._node.name, door=door, counts=self._counts)
             server = ApiServer(app, listener, settings.streams + _OTHER_CONNECTIONS)
             await server.start()
             stack.push_async_callback(server.stop)
@@ -119,7 +123,6 @@ class Api:
             self._server = stack.pop_all()
             self._connections = server.server_state.connections
         self.settings, self._token = settings, token
-        self._hub.change(settings)
         self.port = listener.getsockname()[1]
         log.info("api", address=address, port=self.port, token=token is not None)
 
