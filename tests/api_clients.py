@@ -131,7 +131,7 @@ class Listener:
 
 @contextlib.asynccontextmanager
 async def listening(
-    client: httpx.AsyncClient, query: Mapping[str, str] | None = None, **headers: str
+    client: httpx.AsyncClient, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[Listener]:
     """The live stream, from the moment on that the client counts as its reader."""
     async with client.stream("GET", "/events/stream", params=query, headers=headers) as answer:

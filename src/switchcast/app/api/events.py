@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Header, Query
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from starlette.responses import Response
 
 from switchcast.app.api.aside import Aside
@@ -85,7 +85,24 @@ def _nanoseconds(text: str) -> int:
     return int(whole) * 1_000_000_000 + int(f"{part:0<9}"[:9])
 
 
-Instant = Annotated[str, AfterValidator(_instant)]
+_BINDINGS: Final = r"^[!-+\--~]{1,128}([ ,]+[!-+\--~]{1,128}){0,127}$"
+Instant = Annotated[
+    str,
+    AfterValidator(_instant),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": 9_999_999_999},
+                {"type": "string", "pattern": "^[0-9]{1,3}[smhd]$"},
+                {
+                    "type": "string",
+                    "pattern": r"^20\d{2}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3])(:[0-5]\d){2}Z$",
+                },
+            ]
+        }
+    ),
+]
+"""What a description can say of it; more is understood: fractions, offsets, ``today``."""
 _SECONDS: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]{0,9})?", re.ASCII)
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -93,9 +110,14 @@ Text = Annotated[str, Field(min_length=1, max_length=256)]
 class Wanted(Parameters):
     """Which events."""
 
-    bindings: str = Field(default="all", max_length=4096, examples=["HEARTBEAT CUSTOM sofia::register"])
+    bindings: str = Field(default="all", pattern=_BINDINGS, examples=["HEARTBEAT CUSTOM sofia::register"])
     """Which events, in FreeSWITCH's own words: names, and after ``CUSTOM`` subclasses."""
-    where: str | None = Field(default=None, max_length=4096, examples=['h["Caller-Destination-Number"] == "1000"'])
+    where: str | None = Field(
+        default=None,
+        max_length=4096,
+        json_schema_extra={"format": "cel"},
+        examples=['h["Caller-Destination-Number"] == "1000"'],
+    )
     """Which of those: a condition in CEL."""
 
     def selection(self, node: str) -> Selection:
@@ -175,7 +197,7 @@ def events_router(facts: Facts, hub: Hub, aside: Aside, node: str) -> APIRouter:
     """The paths."""
     router = APIRouter(tags=["events"])
 
-    @router.get("/events", response_model=EventPage, responses=problems())
+    @router.get("/events", response_model=EventPage, responses=problems(404))
     async def events(wanted: Annotated[EventParameters, Query()]) -> Response:
         """Events that have been: from the archive where the node keeps one, else the events of late in its memory.
 
@@ -220,7 +242,7 @@ async def _from_memory(hub: Hub, wanted: EventParameters, selection: Selection) 
     if wanted.after is not None:
         place, missed = recent.resumed(wanted.after)
         if missed is not None and (newest_first or missed.events is None):
-            raise Problem(422, missed.why, "begin anew, without it", "query: after")
+            raise Problem(404, missed.why, "begin anew, without it", "query: after")
         if newest_first:
             place = Place(place.number - 1)
         elif place.number < recent.oldest:
@@ -259,7 +281,7 @@ def _from_archive(directory: Path, wanted: EventParameters, selection: Selection
             rows.append(rendered(position, event))
             last = position
     except UsageError as error:
-        raise Problem(422, str(error), "begin anew, without it", "query: after") from None
+        raise Problem(404, str(error), "begin anew, without it", "query: after") from None
     except EndpointError as error:
         raise Problem(503, str(error), "see the node's log", headers={"Retry-After": "10"}) from None
     return _page(rows, None, "archive", None)

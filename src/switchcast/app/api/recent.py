@@ -37,6 +37,8 @@ _WARM_CHUNKS: Final = 256
 """Chunks, the newest, whose texts and selections are kept for the next reader: 16,384 events, or 16 MiB of them."""
 _MOST_SELECTIONS: Final = 1_024
 """Selections that a chunk remembers the outcome of: a client can think of as many as it likes."""
+_BREAKS: Final = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""What is no line's end in a stream of events, but is taken for one by many who read lines."""
 _ID: Final = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,18})-([0-9a-f]{1,16})", re.ASCII)
 
 
@@ -306,4 +308,7 @@ def rendered(event_id: str, event: Event) -> bytes:
         f'{{"id":{json.dumps(event_id)},"received":{received},"source":{json.dumps(event.source)},'
         f'"trust":"{event.trust}","signer":{json.dumps(event.signer)},"event":'
     )
-    return head.encode() + event.to_json().encode() + b"}"
+    text = event.to_json()
+    if not text.isascii():
+        text = text.translate(_BREAKS)
+    return head.encode() + text.encode() + b"}"

@@ -36,7 +36,7 @@ class Page(Described, Generic[Row]):
 
     rows: list[Row]
     """The rows."""
-    next: str | None = Field(examples=["MTAwMUBleGFtcGxlLmNvbQ"])
+    next: str | None = Field(examples=["1001%40example.com"])
     """What to give as ``after`` for the next rows; null where there are no more."""
 
 
