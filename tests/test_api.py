@@ -136,7 +136,7 @@ def test_events_are_chosen_by_bindings_condition_number_and_time() -> None:
         ("/events?since=nan", 422, "query: since", "write 2026-11-23"),
         ("/events?after=nonsense", 404, "query: after", "no id"),
         ("/events/stream?where=1%2B", 422, "query: where", "column 3"),
-        (f"/events?where={'x' * 9000}", 414, "query", "8,192 bytes"),
+        (f"/events?where={'x' * 9000}", 422, "query", "8,192 bytes"),
     ],
 )
 def test_a_mistake_is_told_with_what_where_and_the_mend(path: str, status: int, where: str, said: str) -> None:

@@ -37,8 +37,8 @@ class Aside:
         return await asyncio.shield(task)
 
     def close(self) -> None:
-        """Wait for nobody."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """End the threads; one that works on is not waited for."""
+        self._threads.shutdown(wait=not self._busy, cancel_futures=True)
 
     def _done(self, task: asyncio.Future[T]) -> None:
         self._busy -= 1

@@ -5,7 +5,7 @@ the name asked by       on loopback an address, ``localhost`` or one of ``api.ho
                         reads the node through a name of its own that leads here
 the token               where there is one, as ``Authorization: Bearer``, compared in constant time: else 401
 a body                  none is read: 413
-a long query            more than 8 KiB: 414; long headers, more than 16 KiB: 431
+a long query            more than 8 KiB: 422; long headers, more than 16 KiB: 431
 time                    an answer takes at most ``ANSWER_SECONDS``, the live stream excepted: else 503
 ======================  ===========================================================================================
 
@@ -139,7 +139,7 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers[name] = value
-            if self.status in {413, 414, 431}:  # of such a request there may be more to come, which nobody will read
+            if self.status in {413, 431}:  # of such a request there may be more to come, which nobody will read
                 headers["Connection"] = "close"
         elif not message.get("more_body", False):
             self.ended = True
@@ -161,5 +161,5 @@ def _unfit(scope: Scope) -> Problem | None:
     if sum(len(name) + len(value) for name, value in scope["headers"]) > _MOST_HEAD:
         return Problem(431, f"the headers have more than {_MOST_HEAD:,} bytes", "send fewer", "headers")
     if len(scope["query_string"]) > _MOST_QUERY:
-        return Problem(414, f"the query has more than {_MOST_QUERY:,} bytes", "ask for less", "query")
+        return Problem(422, f"the query has more than {_MOST_QUERY:,} bytes", "ask for less", "query")
     return None

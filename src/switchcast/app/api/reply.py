@@ -45,7 +45,6 @@ _SAID: Final = {
     401: "The token is missing or wrong.",
     404: "There is no such thing.",
     413: "The request has a body.",
-    414: "The query is too long.",
     431: "The headers are too long.",
     421: "The node is not asked by this name here.",
     422: "A parameter is not taken: which, and what would do.",
@@ -59,7 +58,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _SAID[status], "content": content} for status in sorted({*PROBLEMS, *statuses})}
 
 
-PROBLEMS: Final = (400, 401, 413, 414, 421, 422, 431, 503)
+PROBLEMS: Final = (400, 401, 413, 421, 422, 431, 503)
 
 
 def reply(body: object) -> Response:
