@@ -1,15 +1,18 @@
 """What ``test_archive_full`` runs in a mount namespace of its own: a node whose archive's disk is full for a while.
 
-It prints one object: what the archive holds at the end, what the other sink kept, and how the archive's sink fared.
+It prints one object: what the archive holds at the end, what the other sink kept, how the archive's sink fared, and the
+same of an archive that is closed while its disk is full.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from parts import Given, Keeping, numbered, numbers, running
@@ -17,6 +20,8 @@ from sockets import until
 from structlog.testing import capture_logs
 
 from switchcast.archive.reading import ArchiveReader
+from switchcast.endpoints import make_endpoint
+from switchcast.errors import EndpointUnavailable
 from switchcast.line.gaps import is_gap
 from switchcast.node import Node, Route, Sink, Source
 
@@ -47,7 +52,8 @@ async def scenario(disk: Path) -> dict[str, object]:
 
     async def send(count: int) -> None:
         nonlocal sent
-        await source.send(numbered(count, sent, Filling=os.urandom(200).hex()))
+        events = numbered(count, sent, Filling=os.urandom(200).hex())
+        await source.send([event.with_origin("192.0.2.1:4242", time.time_ns()) for event in events])
         sent += count
 
     with capture_logs() as logs:
@@ -78,11 +84,36 @@ async def scenario(disk: Path) -> dict[str, object]:
     }
 
 
+async def closed_while_full(disk: Path) -> dict[str, object]:
+    """An archive that has to be closed while there is no room: what it says of that, and what is there."""
+    directory = disk / "closed"
+    endpoint = make_endpoint(f"archive:{directory}?commit=1ms", role="sink")
+    sent, error = 100, ""
+    await endpoint.send(numbered(sent))
+    await until(lambda: endpoint.counters()["committed"] == sent)
+    ballast = fill_up(disk)
+    with contextlib.suppress(EndpointUnavailable):
+        while True:
+            await endpoint.send(numbered(BATCH, sent, Filling=os.urandom(200).hex()))
+            sent += BATCH
+            await asyncio.sleep(0)
+    try:
+        await endpoint.close()
+    except EndpointUnavailable as refused:
+        error = str(refused)
+    ballast.unlink()
+    archived = numbers([each.event for each in ArchiveReader(directory).events()])
+    return {"sent": sent, "error": error, "archived": archived, "counters": endpoint.counters()}
+
+
 def main() -> None:
     """Mount a small disk, and run."""
     disk = Path(sys.argv[1])
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], check=True)
-    print(json.dumps(asyncio.run(scenario(disk))))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], check=True)
+    told = asyncio.run(scenario(disk))
+    with capture_logs() as logs:
+        closed = asyncio.run(closed_while_full(disk))
+    print(json.dumps(told | {"closed": closed | {"logs": [entry["event"] for entry in logs]}}))
 
 
 if __name__ == "__main__":

@@ -7,17 +7,28 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 SCENARIO = Path(__file__).with_name("archive_disk_full.py")
 
 
-def test_a_full_disk_costs_the_line_nothing_and_the_archive_a_gap_record(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What the scenario tells, which has run in a mount namespace."""
     assert os.geteuid() == 0, "mount namespaces need root: run the tests as root"
     ran = subprocess.run(
-        ["unshare", "--mount", sys.executable, SCENARIO, tmp_path], capture_output=True, text=True, check=False
+        ["unshare", "--mount", sys.executable, SCENARIO, tmp_path_factory.mktemp("disk")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    told = json.loads(ran.stdout)
+    return json.loads(ran.stdout)
+
+
+def test_a_full_disk_costs_the_line_nothing_and_the_archive_a_gap_record(told: Any) -> None:
     sent, archived, gaps, counters = told["sent"], told["archived"], told["gaps"], told["counters"]
     assert told["other"] == list(range(sent)), "the other sink has lost nothing"
     missing = sorted(set(range(sent)) - set(archived))
@@ -33,3 +44,14 @@ def test_a_full_disk_costs_the_line_nothing_and_the_archive_a_gap_record(tmp_pat
     assert counters["outages"] >= 1
     assert counters["lost"] == 0
     assert {"archive_not_written", "sink_down", "archive_written_again", "sink_up"} <= set(told["logs"])
+    assert all(0 < int(gap["Gap-Since"]) <= int(gap["Gap-Until"]) for gap in gaps)
+
+
+def test_closed_while_the_disk_is_full_it_says_what_is_lost(told: Any) -> None:
+    closed = told["closed"]
+    counters, archived = closed["counters"], closed["archived"]
+    assert archived == list(range(counters["committed"])), "what was committed is there, and no more"
+    assert counters["committed"] + counters["lost"] == closed["sent"]
+    assert counters["lost"] > 0
+    assert "database or disk is full" in closed["error"]
+    assert "archive_events_lost" in closed["logs"]
