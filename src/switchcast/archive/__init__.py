@@ -2,8 +2,12 @@
 
 ::
 
-    segment   the files of an archive, their tables and names      settings   what can be set
-    blocks    events as bytes                                      terms      what people search by
-    writing   ArchiveWriter: write, commit                         reading    ArchiveReader: events, blocks, stats
-    retention what is removed                                      recovery   what is damaged, and what can be saved
+    writing     ArchiveWriter: write, commit               reading     ArchiveReader: events, blocks, stats
+    recording   a thread that writes                       terms       what people search by
+    filling     the block that is being filled             times       points in time as people write them
+    blocks      events as bytes                            query       what was asked for, as events
+    segment     the files, their tables and names          columns     events as a table; arrow, sql and export
+    settings    what can be set                            trace/      the story of a call
+    retention   what is removed
+    recovery    what is damaged; salvage: what of that can be read all the same
 """
