@@ -45,7 +45,7 @@ def _known_by(row: Row, _: float) -> str:
 def _caller(row: Row, _: float) -> str:
     leg = row if _is_leg(row) else _first(row)
     number, name = said(leg, "from_number"), said(leg, "from_name")
-    caller = f"{name} {number}".strip() if name and name != number else number or said(leg, "user")
+    caller = name if number in name.split() else f"{name} {number}".strip() or said(leg, "user")
     return f"{row.get('branch', '')}{caller}"
 
 

@@ -235,7 +235,7 @@ def _knowledge(choice: Choice, seen: Seen) -> Iterator[str]:
     if seen.recorded:
         yield f"as it was at {at(seen.wall)}, {short_duration(seen.wall - seen.began)} after the first event"
     elif answered and choice.kind.asked:
-        yield f"asked {_when(answered, seen.wall)}"
+        yield f"asked {_when(answered, seen.wall)}" + _not_asked(answered, seen.rows)
     elif seen.source:
         heard = f"heard in {short_duration(seen.wall - seen.began)}"
         more = "; what was so before is only known of a switch that is asked (esl://HOST)"
@@ -254,3 +254,13 @@ def _when(answered: Sequence[Mapping[str, Any]], wall: float) -> str:
     if len(ages) > _MOST_NODES_TOLD:
         return f"{len(ages):,} nodes, each in the last {short_duration(max(ages.values()))}"
     return ", ".join(f"{name} {short_duration(ago)} ago" for name, ago in ages.items())
+
+
+def _not_asked(answered: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> str:
+    """Which nodes have told all that is known of them by events."""
+    others = {said(row, "node") or said(row, "name") for row in rows} - {_name_of(each) for each in answered}
+    if not others:
+        return ""
+    if len(others) > _MOST_NODES_TOLD:
+        return f"; {len(others):,} others are known by their events alone"
+    return f"; {', '.join(sorted(others))} by {'its' if len(others) == 1 else 'their'} events alone"
