@@ -271,3 +271,21 @@ def test_every_call_of_a_simulated_cluster_is_told_apart() -> None:
         assert all((leg.ended is not None) == (leg.id in ended) for leg in story.legs)
         own = {leg.id for leg in story.legs}
         assert {each.get("Channel-Call-UUID") for each in everything if each.unique_id in own} - {None} <= own
+
+
+def test_an_attended_transfer_is_told_with_whom_it_connected() -> None:
+    """The switch writes it into the history of the leg that goes on, and ends the other two with a cause of its own."""
+    entry = "1795435207:5f0c7d9e-0000-4000-8000-000000000002:att_xfer:1001@example/1002@example"
+    events = [
+        Event.from_headers(
+            [
+                (name, entry if "bl_xfer" in value else value.replace("BLIND_TRANSFER", "ATTENDED_TRANSFER"))
+                for name, value in event.items()
+            ]
+        ).with_origin(event.source, event.received)
+        for event in two_node_call()
+    ]
+    story = only_call(trace_of("1001", events))
+    assert [(each.kind, each.to, each.leg) for each in story.transfers] == [("attended", "1002@example", LEGS["C"])]
+    assert "transferred to 1002@example (attended)" in story.clauses
+    assert ("hangup", "D", "hangs up: attended transfer") in main_steps(story)

@@ -229,4 +229,5 @@ class _Tracing:
             error_console().print(f"trace written to {self._wanted.html}", style="dim")
 
     def _complain(self, sentence: str) -> None:
+        sys.stdout.flush()
         print(f"switchcast: {sentence}", file=sys.stderr)

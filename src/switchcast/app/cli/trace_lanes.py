@@ -33,8 +33,8 @@ STYLES: Final[dict[LaneState, str]] = {
     "early": "yellow",
     "up": "cyan",
     "talking": "bold green",
-    "held": "magenta",
-    "parked": "blue",
+    "held": "medium_orchid",
+    "parked": "dodger_blue1",
     "conference": "bold green",
     "ended": "",
 }
@@ -76,7 +76,16 @@ UNICODE: Final = Glyphs(
         "conference": "┃",
         "ended": " ",
     },
-    marks={"begin": "○", "answer": "●", "hangup": "✕", "refused": "✕", "dtmf": "◆", "hold": "◐", "record": "◉"},
+    marks={
+        "begin": "○",
+        "answer": "●",
+        "hangup": "✕",
+        "refused": "✕",
+        "dtmf": "◆",
+        "hold": "◐",
+        "record": "◉",
+        "transfer": "»",
+    },
     mark="•",
     tail="├",
     shaft="─",
@@ -103,7 +112,7 @@ ASCII: Final = Glyphs(
         "conference": "#",
         "ended": " ",
     },
-    marks={"begin": "o", "answer": "@", "hangup": "x", "refused": "x"},
+    marks={"begin": "o", "answer": "@", "hangup": "x", "refused": "x", "transfer": ">"},
     mark="*",
     tail="+",
     shaft="-",
@@ -155,6 +164,8 @@ def _mark(row: Row, glyphs: Glyphs) -> Piece:
     kind = row.step.kind
     if kind in {"hangup", "refused"}:
         return glyphs.marks[kind], "bold red"
+    if kind == "transfer":
+        return glyphs.marks[kind], "bold dodger_blue1"
     state = row.after[place]
     return glyphs.marks.get(kind, glyphs.mark), STYLES[state] or "bold"
 
@@ -177,7 +188,7 @@ def _arrow(cells: list[Piece], row: Row, width: int, glyphs: Glyphs) -> None:
     at, to = row.at or 0, row.to or 0
     start, end = (to, at) if row.step.kind == "begin" else (at, to)
     low, high = sorted((start * width, end * width))
-    style = "yellow" if row.step.kind == "begin" else "blue"
+    style = "yellow" if row.step.kind == "begin" else "dodger_blue1"
     for column in range(low + 1, high):
         crossing = column % width == 0 and row.after[column // width] not in _NO_LINE
         cells[column] = (glyphs.cross if crossing else glyphs.shaft, style)

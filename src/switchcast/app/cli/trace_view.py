@@ -45,11 +45,11 @@ _WIDEST_LANE: Final = 12
 _STYLES: Final = {
     "bridge": "green",
     "answer": "green",
-    "hold": "magenta",
-    "unhold": "magenta",
-    "park": "blue",
-    "transfer": "bold blue",
-    "rename": "blue",
+    "hold": "medium_orchid",
+    "unhold": "medium_orchid",
+    "park": "dodger_blue1",
+    "transfer": "bold dodger_blue1",
+    "rename": "dodger_blue1",
     "refused": "bold red",
     "command": "dim",
     "state": "dim",
@@ -147,7 +147,7 @@ class _Columns:
         self.glyphs = glyphs
         self.clock = _WHOLE_CLOCK if width >= _CLOCK_FROM else _SHORT_CLOCK
         self.start = _RELATIVE + 1 + self.clock + 2
-        wanted = 38 if width < _CLOCK_FROM else 46 if width < 130 else 60
+        wanted = 42 if width < _CLOCK_FROM else 46 if width < 130 else 60
         room = width - self.start - wanted
         self.lane = max(2, min(_WIDEST_LANE, room // max(1, legs)))
         self.words = width - self.start - self.lane * legs - 1
