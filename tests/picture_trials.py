@@ -123,9 +123,10 @@ class Trial:
                 asking.take(switch.api(command))
                 self.step(self.now + STEP / 10)
             assert not asking.faults, asking.faults
-            self._seed(asking.snapshot())
+            snapshot = asking.snapshot()
+            self._seed(snapshot)
             counted = {
-                name: box_count("", switch.api(mailbox_question(name))) for name in self.picture.accounts(switch.name)
+                name: box_count("", switch.api(mailbox_question(name))) for name in self.picture.accounts(snapshot)
             }
             self._seed(Snapshot(switch.name, switch.core_uuid, self.now, DEFAULT_START + self.now, mailboxes=counted))
         self.settle()

@@ -244,7 +244,7 @@ class _Asker:
         self._take(snapshot)
         self._at = wall
         if self._watching.settings.voicemail:
-            messages, refused = await ask_mailboxes(endpoint, snapshot, self._turn())
+            messages, refused = await ask_mailboxes(endpoint, snapshot, self._turn(snapshot))
             self._take(messages)
             faults += refused
         self.counts["refused"] += len(faults)
@@ -255,9 +255,9 @@ class _Asker:
         with _without_collection():
             self._watching.picture.seed(snapshot, asyncio.get_running_loop().time(), time.time())
 
-    def _turn(self) -> list[str]:
+    def _turn(self, snapshot: Snapshot) -> list[str]:
         """Some mailboxes of this switch, each time those whose turn it is."""
-        accounts = self._watching.picture.accounts(self.node)
+        accounts = self._watching.picture.accounts(snapshot)
         start = bisect_right(accounts, self._last_account)
         turn = [*accounts[start:], *accounts[:start]][:MOST_ACCOUNTS]
         self._last_account = turn[-1] if turn else ""

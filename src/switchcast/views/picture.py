@@ -152,13 +152,11 @@ class Picture:
         for view in self.views.values():
             view.doubt(node, now)
 
-    def accounts(self, node: str) -> list[str]:
-        """Whose messages ``node`` can be asked for, in order: mailboxes it told of, and who is registered there."""
+    def accounts(self, snapshot: Snapshot) -> list[str]:
+        """Whose messages its switch can be asked for, in order: mailboxes it told of, and who is registered there."""
         boxes = {row["account"]: row["node"] for row in self.views["mailboxes"].rows(0.0)}
-        users = (row["user"] for row in self.views["registrations"].rows(0.0) if row["node"] == node)
-        return sorted(
-            {*(account for account, of in boxes.items() if of == node), *(u for u in users if u not in boxes)}
-        )
+        registered = {row.get("user", "") for row in snapshot.registrations or ()}
+        return sorted({box for box, node in boxes.items() if node == snapshot.node} | (registered - boxes.keys()))
 
     def next_due(self) -> float | None:
         """When ``tick`` has something to do at the earliest."""

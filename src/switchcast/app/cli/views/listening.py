@@ -156,7 +156,7 @@ class Listening:
         snapshot, faults = await ask_switch(endpoint)
         self.picture.seed(snapshot, time.monotonic(), time.time())
         if self.choice.kind.name == "mailboxes":
-            boxes, more = await ask_mailboxes(endpoint, snapshot, self.picture.accounts(snapshot.node))
+            boxes, more = await ask_mailboxes(endpoint, snapshot, self.picture.accounts(snapshot))
             self.picture.seed(boxes, time.monotonic(), time.time())
             faults = [*faults, *more]
         why = "; ".join(str(fault) for fault in faults)
