@@ -107,15 +107,17 @@ def writing(events: Sequence[Event], folder: Path, runs: int) -> list[Row]:
     raw = sum(len(event.to_plain()) for event in events)
     shares: list[float] = []
     peer_shares: list[float] = []
+    processor: list[float] = []
 
     def ours() -> float:
         with tempfile.TemporaryDirectory(dir=folder) as directory:
-            begin = time.perf_counter()
+            begin, began = time.perf_counter(), time.process_time()
             with ArchiveWriter(Path(directory, "a")) as writer:
                 for at in range(0, len(events), COMMIT_EVENTS):
                     writer.write(events[at : at + COMMIT_EVENTS])
                     writer.commit()
             spent = time.perf_counter() - begin
+            processor.append((time.process_time() - began) / len(events) * 1e6)
             found = ArchiveReader(Path(directory, "a")).stats()
             check(found.events == len(events), f"archive: {found.events} of {len(events)} events are there")
             shares.append(found.file_bytes / raw)
@@ -139,6 +141,7 @@ def writing(events: Sequence[Event], folder: Path, runs: int) -> list[Row]:
             peer=peer,
             peer_runs=peers,
             aim=at_least(EVENTS_LIMIT, of="ours"),
+            details={"us_cpu_per_event": processor},
         ),
         Row(
             benchmark="archive",

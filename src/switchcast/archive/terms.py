@@ -152,7 +152,7 @@ _MAKERS: Final[dict[Kind, Callable[[str], Term]]] = {
     "node": Term.node,
     "kind": Term.named,
 }
-_Found = dict[Kind, set[bytes]]
+_Found = dict[Kind, set[bytes | None]]
 
 
 def terms_of(event: Event) -> set[Term]:
@@ -187,54 +187,45 @@ class TermFilter:
 def _collected(events: Iterable[Event], kinds: Sequence[Kind]) -> _Found:
     """The values of these kinds as they stand on the wire: each is decoded only once, however many events have it."""
     found: _Found = {kind: set() for kind in kinds}
-    collectors = [(_COLLECTORS[kind], found[kind].add) for kind in kinds]
+    collectors = [(_COLLECTORS[kind], found[kind]) for kind in kinds]
     for event in events:
         raw = event.raw
-        for collect, add in collectors:
-            collect(raw, add)
+        for collect, values in collectors:
+            collect(raw, values)
         if raw("Event-Subclass") == _REFIRED:
             with contextlib.suppress(RejectedDatagram):
                 raw = restore(event).raw
-                for collect, add in collectors:
-                    collect(raw, add)
+                for collect, values in collectors:
+                    collect(raw, values)
     return found
 
 
 _Raw = Callable[[str], bytes | None]
-_Add = Callable[[bytes], None]
+_Values = set[bytes | None]
 
 
-def _values_of(*names: str) -> Callable[[_Raw, _Add], None]:
-    def collect(raw: _Raw, add: _Add) -> None:
-        for name in names:
-            value = raw(name)
-            if value:
-                add(value)
+def _values_of(*names: str) -> Callable[[_Raw, _Values], None]:
+    def collect(raw: _Raw, values: _Values) -> None:
+        values.update(map(raw, names))
 
     return collect
 
 
-def _collect_users(raw: _Raw, add: _Add) -> None:
-    for name in _USERS:
-        value = raw(name)
-        if value:
-            add(value)
+def _collect_users(raw: _Raw, values: _Values) -> None:
+    values.update(map(raw, _USERS))
     for user_name, domain_name in _USERS_AND_DOMAINS:
         user = raw(user_name)
         if user:
             domain = raw(domain_name)
-            add(user + b"@" + domain if domain and b"@" not in user and b"%40" not in user else user)
+            values.add(user + b"@" + domain if domain and b"@" not in user and b"%40" not in user else user)
 
 
-def _collect_kind(raw: _Raw, add: _Add) -> None:
+def _collect_kind(raw: _Raw, values: _Values) -> None:
     name = raw("Event-Name")
-    if name == b"CUSTOM":
-        name = raw("Event-Subclass") or name
-    if name:
-        add(name)
+    values.add((raw("Event-Subclass") or name) if name == b"CUSTOM" else name)
 
 
-_COLLECTORS: Final[dict[Kind, Callable[[_Raw, _Add], None]]] = {
+_COLLECTORS: Final[dict[Kind, Callable[[_Raw, _Values], None]]] = {
     "uuid": _values_of(*_UUIDS),
     "call_id": _values_of(*_CALL_IDS),
     "number": _values_of(*_NUMBERS),
@@ -249,7 +240,7 @@ def _terms(found: _Found) -> set[Term]:
     for kind, values in found.items():
         make = _MAKERS[kind]
         for value in values:
-            if value == b"_undef_":
+            if not value or value == b"_undef_":
                 continue
             text = (
                 unquote_to_bytes(value).decode("utf-8", "surrogateescape")

@@ -319,7 +319,8 @@ class ArchiveWriter:
             if not files.is_sealed(path):
                 files.seal(path)
         except (sqlite3.Error, OSError) as error:
-            self._tell(name, error)
+            if files.is_damage(error):  # anything else passes: the next start tries again
+                self._tell(name, error)
         latest = latest_time(path)
         if latest is not None:
             self._latest[name] = latest
