@@ -25,6 +25,8 @@ __all__ = ["TAP", "Hub", "Reader"]
 
 TAP: Final = "api"
 _WAKES: Final = 2_000
+_AT_ONCE: Final = 16
+"""Readers that are woken before the event loop turns, so that the line need not wait for all of them."""
 _LEAST_PAUSE: Final = 0.005
 """Seconds between two takes from the tap, at the least."""
 
@@ -111,8 +113,10 @@ class Hub:
                 if self.auditing is not None:
                     self.auditing.add(batch)
                 tap.settle()
-                for reader in self._readers:
+                for place, reader in enumerate(tuple(self._readers), 1):
                     reader.wake()
+                    if place % _AT_ONCE == 0:
+                        await asyncio.sleep(0)
                 await asyncio.sleep(max(_LEAST_PAUSE, len(self._readers) / _WAKES))
         finally:
             tap.close()
