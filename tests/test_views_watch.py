@@ -73,21 +73,24 @@ def test_a_switch_tells_all_at_once(socket: Path) -> None:
     list(cluster.advance(20.0))
     switch = cluster.switches[0]
 
-    async def rows(view: str, server: EventSocketServer) -> list[dict[str, Any]]:
+    async def told(server: EventSocketServer, view: str, *options: str) -> list[dict[str, Any]]:
         url = f"esl://127.0.0.1:{server.port}"
         program = await asyncio.create_subprocess_exec(
-            SWITCHCAST, view, url, "--json", stdout=asyncio.subprocess.PIPE, env=environment(socket)
+            SWITCHCAST, view, url, "--json", *options, stdout=asyncio.subprocess.PIPE, env=environment(socket)
         )
         said, _ = await program.communicate()
         assert program.returncode == 0
-        told: list[dict[str, Any]] = json.loads(said)["rows"]
-        return told
+        return [json.loads(line) for line in said.splitlines()]
 
     async def scenario() -> list[list[dict[str, Any]]]:
         async with EventSocketServer(switch) as server, asyncio.timeout(PATIENCE):
-            return [await rows(view, server) for view in ("registrations", "calls", "mailboxes")]
+            views = [await told(server, view) for view in ("registrations", "mailboxes")]
+            return [view["rows"] for [view] in views] + [await told(server, "calls", "--watch", "--for", "10ms")]
 
-    registrations, calls, boxes = asyncio.run(scenario())
+    registrations, boxes, watched = asyncio.run(scenario())
+    calls = [change["row"] for change in watched]
+    assert {change["change"] for change in watched} == {"there"}
+    assert sorted(calls, key=lambda call: (call["since"], call["id"])) == calls
     assert {row["user"].partition("@")[0] for row in registrations} == set(switch.registrations)
     assert {row["sure"] for row in registrations} == {"asked"}
     assert {leg["uuid"] for call in calls for leg in call["legs"]} == set(switch.channels)

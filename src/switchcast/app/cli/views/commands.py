@@ -207,7 +207,7 @@ def _from_node(choice: Choice, wish: _Wish, limit: float | None, every: float) -
 def _print_changes(choice: Choice, wish: _Wish, seen: Seen, every: float) -> None:
     board, printer = Board(choice), Printer(choice, as_json=wish.json)
     while True:
-        printer.tell(board.whole(seen.rows), seen.wall)
+        printer.tell(board.whole(seen.rows, seen.wall), seen.wall)
         time.sleep(every)
         seen = _fetched_again(choice, wish)
 
@@ -217,7 +217,7 @@ def _redraw(choice: Choice, wish: _Wish, seen: Seen, every: float) -> None:
     board = Board(choice)
     with Screen(choice) as screen:
         while True:
-            screen.mark(board.whole(seen.rows), time.monotonic())
+            screen.mark(board.whole(seen.rows, seen.wall), time.monotonic())
             screen.draw(seen, time.monotonic())
             time.sleep(every)
             try:
@@ -277,8 +277,8 @@ class _Following:
             _print(self._choice, self._listening.seen(), json=self._wish.json)
         return code
 
-    def _note(self, changes: Iterator[Change]) -> None:
-        news = self._board.changes(changes)
+    def _note(self, changes: Iterator[Change], there: bool) -> None:
+        news = self._board.changes(changes, "there" if there else "new")
         if self._screen is None:
             self._printer.tell(news, self._listening.wall)
         else:
@@ -307,4 +307,4 @@ class _Following:
 
     async def _pause(self) -> None:
         await asyncio.sleep(_REFRESH)
-        self._note(self._listening.tick())
+        self._note(self._listening.tick(), there=False)

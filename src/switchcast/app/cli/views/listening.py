@@ -20,7 +20,7 @@ from switchcast.endpoints import Endpoint, make_endpoint
 from switchcast.endpoints.esl import EslEndpoint
 from switchcast.views.picture import Picture
 
-__all__ = ["LISTEN_SECONDS", "Change", "Listening", "listening_to"]
+__all__ = ["LISTEN_SECONDS", "Change", "Changed", "Listening", "listening_to"]
 
 LISTEN_SECONDS: Final = 25.0
 """A little more than the 20 s between two heartbeats of stock."""
@@ -29,6 +29,8 @@ _MADE_UP: Final = frozenset({"sim"})
 
 Change = tuple[str, dict[str, Any] | None]
 """A row's key, and the row; ``None`` where it is gone."""
+Changed = Callable[[Iterator[Change], bool], None]
+"""Is given what has changed, and whether that is what was there already."""
 
 
 def listening_to(source: str, choice: Choice) -> Listening:
@@ -69,7 +71,7 @@ class Listening:
         """How late it is there, in seconds since 1970."""
         return self._wall
 
-    async def listen(self, limit: float | None, changed: Callable[[Iterator[Change]], None] | None = None) -> None:
+    async def listen(self, limit: float | None, changed: Changed | None = None) -> None:
         """Listen for ``limit`` seconds of the source's own time, or to its end; ``changed`` hears what became of rows.
 
         A switch is asked at the beginning; where nothing more is wanted (``limit`` 0), that is all.
@@ -81,7 +83,10 @@ class Listening:
             self.view.changes()
         if isinstance(self.endpoint, EslEndpoint):
             await self._ask(self.endpoint)
-            tell(self._changes())
+            self.view.changes()
+            seen = self.seen()
+            there = self.choice.sorted(seen.rows, seen.wall)
+            tell(((self.choice.kind.key(row), dict(row)) for row in there), True)
             if limit == 0:
                 return
         try:
@@ -91,7 +96,7 @@ class Listening:
                         if self.own_time and limit is not None and self._is_over(now, limit):
                             return
                         self._take(events, now, wall)
-                        tell(self._changes())
+                        tell(self._changes(), False)
         except TimeoutError:
             pass
 
@@ -164,5 +169,5 @@ class Listening:
         self._asked = [{"endpoint": str(endpoint.url), "node": snapshot.node, "at": wall, "took": took, "why": why}]
 
 
-def _nobody(changes: Iterator[Change]) -> None:
+def _nobody(changes: Iterator[Change], there: bool) -> None:
     """Nobody wants to know."""

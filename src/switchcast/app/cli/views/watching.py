@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
@@ -54,12 +54,12 @@ class Board:
         self._rows: dict[str, Row] = {}
         self._begun = False
 
-    def whole(self, rows: Iterable[Row]) -> list[News]:
+    def whole(self, rows: Sequence[Row], wall: float) -> list[News]:
         """All rows as they are now: what that changes. The first time they are there already."""
         key = self._choice.kind.key
-        now = {key(row): row for row in rows}
-        gone = [(known, None) for known in self._rows if known not in now]
         first, self._begun = not self._begun, True
+        now = {key(row): row for row in (self._choice.sorted(rows, wall) if first else rows)}
+        gone = [(known, None) for known in self._rows if known not in now]
         return list(self.changes([*gone, *now.items()], "there" if first else "new"))
 
     def changes(self, changes: Iterable[tuple[str, Row | None]], fresh: What = "new") -> Iterator[News]:
