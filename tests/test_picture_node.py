@@ -15,6 +15,7 @@ from nodes import RunningNode, configuration, running, wait_for
 from sockets import until
 from structlog.testing import capture_logs
 
+from switchcast import Event
 from switchcast.app.config import Configuration, load
 from switchcast.app.daemon import Daemon
 from switchcast.app.picture import Watching
@@ -211,6 +212,30 @@ async def test_other_settings_are_taken_over_while_it_runs(tmp_path: Path) -> No
             written(tmp_path, *ports, more="ask = []")
             await daemon.reload()
             assert watching.asked() == []
+
+
+class Broken:
+    """A view with a fault: it fails on every event."""
+
+    name = "broken"
+
+    def learn(self, *_: object) -> None:
+        raise ZeroDivisionError
+
+
+@in_a_loop
+async def test_a_fault_in_a_view_ends_nothing(tmp_path: Path) -> None:
+    async with switches() as (cluster, servers):
+        file = written(tmp_path, servers[0].port)
+        async with watched(file) as (daemon, watching):
+            await until(lambda: watching.asked()[0]["at"] and servers[0].clients == 2)
+            watching.picture._learning["SHUTDOWN"] = (Broken(),)  # type: ignore[assignment]
+            with capture_logs() as logged:
+                await daemon.node.inject([Event("SHUTDOWN", {"FreeSWITCH-Switchname": "fs9"})])
+                await until(lambda: watching.counters()["kept"]["faults"] == 1)
+            assert [line["event"] for line in logged] == ["views_fault"]
+            publish(cluster, servers, 30.0)
+            await until(lambda: agrees(watching, cluster))
 
 
 @in_a_loop

@@ -62,7 +62,19 @@ _RESULTS: Final = frozenset({"done", "failed", "unfinished"})
 """How an action can end; what is refused or waits has not begun."""
 _PEER_STATES: Final = ("up", "returning", "down", "rival")
 _VIEW_COUNTS: Final = frozenset(
-    {"answered", "clashed", "evicted", "gaps", "ghosts", "outdated", "refused", "snapshots", "unanswered", "untrusted"}
+    {
+        "answered",
+        "clashed",
+        "evicted",
+        "faults",
+        "gaps",
+        "ghosts",
+        "outdated",
+        "refused",
+        "snapshots",
+        "unanswered",
+        "untrusted",
+    }
 )
 """Counters of views that only grow; the others say how many rows there are now."""
 

@@ -79,6 +79,7 @@ class Watching:
         self.picture = Picture(self.settings)
         self._askers: dict[str, _Asker] = {}
         self._tasks: asyncio.TaskGroup | None = None
+        self._faults = 0
         self._ask_those(asked_endpoints(configuration))
 
     async def run(self) -> None:
@@ -98,11 +99,13 @@ class Watching:
                         async with asyncio.timeout(None if due is None else max(due - clock(), 0.0) + 0.001):
                             batch = await tap.take()
                     except TimeoutError:
-                        self._wake(picture.tick(clock()))
-                        continue
-                    if not batch:
-                        return  # the node has ended
-                    self._wake(picture.take(batch, clock(), time.time()))
+                        batch = []
+                    else:
+                        if not batch:
+                            return  # the node has ended
+                    with self.unharmed():
+                        now = clock()
+                        self._wake(picture.take(batch, now, time.time()) if batch else picture.tick(now))
                     tap.settle()
             finally:
                 self._tasks = None
@@ -143,7 +146,16 @@ class Watching:
         """As ``Picture.counters``, with what askers count under ``asked``."""
         asked = [asker.counts for asker in self._askers.values()]
         sums = {name: sum(counts[name] for counts in asked) for name in ("answered", "unanswered", "refused")}
-        return self.picture.counters() | {"asked": sums}
+        return self.picture.counters() | {"asked": sums, "kept": {"faults": self._faults}}
+
+    @contextlib.contextmanager
+    def unharmed(self) -> Iterator[None]:
+        """A fault of ours in a view costs that view some events, and nobody else anything."""
+        try:
+            yield
+        except Exception:
+            self._faults += 1
+            log.exception("views_fault")
 
     def _ask_those(self, configured: Mapping[str, ConfiguredEndpoint]) -> None:
         """Ask these and no others; the asker of an endpoint that is the same goes on."""
@@ -252,7 +264,7 @@ class _Asker:
             log.warning("switch_not_understood", endpoint=self.configured.name, why=str(faults[0]), answers=len(faults))
 
     def _take(self, snapshot: Snapshot) -> None:
-        with _without_collection():
+        with _without_collection(), self._watching.unharmed():
             self._watching.picture.seed(snapshot, asyncio.get_running_loop().time(), time.time())
 
     def _turn(self, snapshot: Snapshot) -> list[str]:
