@@ -131,7 +131,7 @@ def _wanted(column: Column, values: Sequence[str], kept: Widths) -> int:
     """How wide it would be with all that it has to say; 0 when that is nothing."""
     quiet = column.differing and len(set(values)) <= 1
     widest = 0 if quiet else max(map(_cells, values), default=0)
-    if not widest and column.heading not in kept:
+    if not widest and not kept.get(column.heading):
         return 0
     return max(min(max(widest, _cells(column.heading)), column.most), kept.get(column.heading, 0))
 
