@@ -11,9 +11,7 @@ sign, as ``+49 30 1234`` is, cannot do anything and stays as it is; JSON and Par
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 import json
 import math
 import re
@@ -33,6 +31,9 @@ Plain = str | int | float | bool | list[Any] | dict[str, Any] | None
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 """How a cell begins that spreadsheets evaluate; the wide forms are taken for the others in some languages."""
 _NUMBER: Final = re.compile(r"[+-][0-9 ()./*#-]*(?:[eE][+-]?[0-9]+)?")
+_QUOTED: Final = re.compile('[",\r\n]')
+_EMPTY: Final = '""'
+"""A row of one cell with nothing in it, which would be an empty line."""
 _EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -82,16 +83,14 @@ def json_line(names: Sequence[str], row: Sequence[Plain]) -> str:
 
 def csv_lines(rows: Iterable[Sequence[Plain]]) -> str:
     """Rows as lines of CSV."""
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerows([_cell(text_of(value), isinstance(value, str)) for value in row] for row in rows)
-    return lines.getvalue()
+    return "".join(f"{','.join(map(_cell, row)) or _EMPTY}\n" for row in rows)
 
 
-def _cell(text: str, named_by_others: bool) -> str:
-    if named_by_others and text.startswith(_FORMULA) and not _NUMBER.fullmatch(text):
-        return f"'{text}"
-    return text
+def _cell(value: Plain) -> str:
+    text = text_of(value)
+    if isinstance(value, str) and text.startswith(_FORMULA) and not _NUMBER.fullmatch(text):
+        text = f"'{text}"
+    return '"{}"'.format(text.replace('"', '""')) if _QUOTED.search(text) else text
 
 
 def rows_of(batch: pa.RecordBatch, when: Callable[[int], str] = moment) -> Iterator[tuple[Plain, ...]]:

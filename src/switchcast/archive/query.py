@@ -41,11 +41,12 @@ class Selection:
 
 
 def kinds_of(matcher: Matcher | None) -> frozenset[Term]:
-    """The kinds of events that a matcher's bindings name; empty where they name all, or all of CUSTOM."""
+    """The kinds of events that a matcher's bindings name; empty where they name all.
+
+    As in the switch, a CUSTOM event without a subclass goes to whoever names CUSTOM at all.
+    """
     words = matcher.bindings.split() if matcher is not None else []
-    if not words or words[0].lower() == "all" or words[-1] == "CUSTOM":
-        return frozenset()
-    return frozenset(Term.named(word) for word in words if word != "CUSTOM")
+    return frozenset() if "all" in (word.lower() for word in words) else frozenset(map(Term.named, words))
 
 
 class Search:

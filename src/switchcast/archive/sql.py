@@ -87,6 +87,11 @@ class Sql:
         """The columns that are read."""
         return self._events.needed
 
+    @property
+    def headers(self) -> frozenset[str] | None:
+        """The headers that are looked up alone; ``None`` where all of them are read."""
+        return self._events.headers
+
     def run(self) -> pa.RecordBatchReader:
         """The answer, a part of it in memory at a time. Raises what reading the archive raises, and ``UsageError``."""
         return self._telling(lambda: self._db.sql(self._statement).to_arrow_reader(_ROWS))
@@ -123,7 +128,7 @@ class Sql:
             raise UsageError(f"--sql {what}; it takes one SELECT, which reads the table {TABLE}")
         plan = self._telling(lambda: self._db.execute(f"EXPLAIN (FORMAT json)\n{text}").fetchall(), lines_before=1)
         said = self._db.execute("SELECT json_serialize_sql(?)", [text]).fetchall()
-        self._events.need(_projections(json.loads(plan[0][1])), _Mentioned.of(json.loads(said[0][0])))
+        self._events.need(_projections(json.loads(plan[0][1])), _Reading(json.loads(said[0][0])))
         return text
 
 
@@ -148,59 +153,56 @@ def _projections(plan: Any) -> set[str]:
     return found
 
 
-class _Mentioned:
-    """Which columns a query names, and which headers; ``None`` for all, as ``*`` means and ``headers`` by itself."""
+class _Reading:
+    """What of the table a query looks at, as far as its text tells; ``None`` and True where that is not sure.
 
-    def __init__(self) -> None:
-        self.columns: set[str] | None = set()
-        self.headers: set[str] | None = set()
+    A column can be meant without its name: by ``*``, by its place (``#1``, ``events t(a, b)``), by a join's USING, by
+    the row as a whole, or in a text that is run.
+    """
 
-    @classmethod
-    def of(cls, tree: Any) -> Self:
-        """Of DuckDB's own syntax tree."""
-        found = cls()
-        if tree.get("error"):  # no tree of this statement: all of it, then
-            found.columns = found.headers = None
-        else:
-            found._look(tree)
-        return found
+    def __init__(self, tree: Any) -> None:
+        nodes = list(_nodes(tree))
+        self.first = True
+        self.headers: frozenset[str] | None = None
+        if tree.get("error") or any(map(_hides_columns, nodes)):
+            return
+        tables = {TABLE} | {str(node["alias"]).lower() for node in nodes if "table_name" in node or "subquery" in node}
+        paths = [[part.lower() for part in node["column_names"]] for node in nodes if node.get("type") == "COLUMN_REF"]
+        if any(len(path) == 1 and path[0] in tables for path in paths):
+            return
+        self.first = any(_NAMES[0] in path for path in paths)
+        looked_up = [name for node in nodes if (name := _looked_up(node)) is not None]
+        if looked_up and len(looked_up) == sum("headers" in path for path in paths):
+            self.headers = frozenset(looked_up)
 
-    def _look(self, node: Any) -> None:
-        if isinstance(node, list):
-            for each in node:
-                self._look(each)
-        elif isinstance(node, dict):
-            kind = node.get("type")
-            if kind == "STAR":
-                self.columns = self.headers = None
-            elif kind == "COLUMN_REF":
-                self._column(node["column_names"])
-            elif kind == "ARRAY_EXTRACT" and self._header(node.get("children", [])):
-                return
-            for each in node.values():
-                self._look(each)
 
-    def _column(self, path: list[str]) -> None:
-        names = {part.lower() for part in path}
-        if self.columns is not None:
-            self.columns |= names
-        if "headers" in names or TABLE in names:
-            self.headers = None
-        if TABLE in names:  # the row as a whole
-            self.columns = None
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object of a syntax tree."""
+    if isinstance(tree, dict):
+        yield tree
+    for each in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _nodes(each)
 
-    def _header(self, children: list[Any]) -> bool:
-        """Whether it is ``headers['a name']``, which is noted."""
-        if len(children) != 2 or children[0].get("type") != "COLUMN_REF" or self.headers is None:
-            return False
-        literal = children[1].get("literal", {})
-        path = children[0]["column_names"]
-        if path[-1].lower() != "headers" or literal.get("kind") != "STRING":
-            return False
-        self.headers.add(literal["text"])
-        if self.columns is not None:
-            self.columns.add("headers")
-        return True
+
+def _hides_columns(node: dict[str, Any]) -> bool:
+    return bool(
+        node.get("type") in {"STAR", "POSITIONAL_REFERENCE", "SHOW_REF"}
+        or node.get("column_name_alias")
+        or node.get("using_columns")
+        or node.get("ref_type") == "NATURAL"
+        or node.get("function_name") in {"query", "query_table"}
+    )
+
+
+def _looked_up(node: dict[str, Any]) -> str | None:
+    """The name in ``headers['name']``, if that is what the node is."""
+    children = node.get("children", [])
+    if node.get("type") != "ARRAY_EXTRACT" or len(children) != 2 or children[0].get("type") != "COLUMN_REF":
+        return None
+    literal = children[1].get("literal", {})
+    if children[0]["column_names"][-1].lower() != "headers" or literal.get("kind") != "STRING":
+        return None
+    return str(literal["text"])
 
 
 class _Events:
@@ -213,13 +215,13 @@ class _Events:
         self._search = search
         self._schema = schema_of(COLUMNS)
         self.needed = frozenset(_NAMES)
-        self._headers: frozenset[str] | None = None
+        self.headers: frozenset[str] | None = None
         self.failure: BaseException | None = None
 
-    def need(self, planned: set[str], mentioned: _Mentioned) -> None:
-        """Read no more than both the plan and the text ask for: where no column is named, the plan has the first."""
-        self.needed = frozenset(planned if mentioned.columns is None else planned & mentioned.columns)
-        self._headers = None if mentioned.headers is None else frozenset(mentioned.headers)
+    def need(self, planned: set[str], reading: _Reading) -> None:
+        """Read no more than what DuckDB plans to; where it needs no column, it plans to read the first."""
+        self.needed = frozenset(planned if reading.first or planned != {_NAMES[0]} else ())
+        self.headers = reading.headers
 
     def __arrow_c_schema__(self) -> object:
         return self._schema.__arrow_c_schema__()
@@ -237,7 +239,7 @@ class _Events:
                     yield self._nothing(block.count)
                 else:
                     stored = self._search.chosen(block)
-                    yield batch_of(COLUMNS, self._schema, stored, self.needed, self._headers)
+                    yield batch_of(COLUMNS, self._schema, stored, self.needed, self.headers)
         except GeneratorExit:  # DuckDB has enough
             raise
         except BaseException as error:
