@@ -162,7 +162,7 @@ def test_parquet_is_read_back_by_others(tmp_path: Path, plain_datagrams: list[tu
         assert (row["body"] or "").encode("utf-8", "replace") == event.body.decode("utf-8", "replace").encode()
         assert row["time"].timestamp() == pytest.approx((event.received or 0) / 1e9)
     with duckdb.connect() as other:
-        counted = other.execute(f"SELECT count(*), max(epoch_us(time)) FROM '{tmp_path}/a.parquet'").fetchall()
+        counted = other.execute(f"SELECT count(*), max(epoch_us(time)) FROM '{tmp_path}/a.parquet'").fetchall()  # noqa: S608
     assert counted == [(len(events), max(event.received or 0 for event in events) // 1_000)]
 
 
@@ -199,7 +199,7 @@ def test_a_grid_fits_into_the_terminal_and_shows_nothing_a_terminal_acts_on(rows
 
 
 def test_a_grid_goes_on_for_any_number_of_rows() -> None:
-    rows = [[number, "x" * (number % 70)] for number in range(PAGE + 10)]
+    rows: list[list[Any]] = [[number, "x" * (number % 70)] for number in range(PAGE + 10)]
     made = Grid(["n", "text"], None)
     assert list(made.lines(rows[: PAGE - 1])) == []
     assert len(list(made.lines(rows[PAGE - 1 :]))) == len(rows) + 1

@@ -119,18 +119,21 @@ def test_what_is_damaged_is_passed_over_and_counted(tmp_path: Path) -> None:
     assert damaged.reader.damaged == 1
 
 
-def test_how_far_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_how_far_along(tmp_path: Path, newest_first: bool) -> None:
     write(tmp_path / "a", [numbered(number, NOON + number * SECOND) for number in range(1_024)])
-    for newest in (False, True):
-        shares: list[float] = []
-        wanted = Selection(until=NOON + 2_000 * SECOND, newest_first=newest)
-        watched = Search(ArchiveReader(tmp_path / "a"), wanted, lambda shares=shares: shares.append(watched.share()))  # type: ignore[misc]
-        assert watched.share() == 0.0
-        assert (sum(map(len, watched.batches())), watched.read, watched.found) == (1_024, 1_024, 1_024)
-        assert len(shares) == 4
-        assert shares == sorted(shares)
-        assert 0 <= shares[0] < 0.3
-        assert 0.7 < shares[-1] <= 1.0
+    shares: list[float] = []
+    watched = Search(
+        ArchiveReader(tmp_path / "a"),
+        Selection(until=NOON + 2_000 * SECOND, newest_first=newest_first),
+        lambda: shares.append(watched.share()),
+    )
+    assert watched.share() == 0.0
+    assert (sum(map(len, watched.batches())), watched.read, watched.found) == (1_024, 1_024, 1_024)
+    assert len(shares) == 4
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < 0.3
+    assert 0.7 < shares[-1] <= 1.0
 
 
 def test_an_archive_that_is_removed_meanwhile_is_told_of(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ def test_days_begin_by_this_hosts_clock(zone: str) -> None:
     for word, days in (("today", 0), ("yesterday", 1)):
         begun = parse_time(word, NOON)
         assert time.localtime(begun // SECOND)[3:6] == (0, 0, 0), zone
-        passed = dt.date.fromtimestamp(NOON // SECOND) - dt.date.fromtimestamp(begun // SECOND)
-        assert passed == dt.timedelta(days=days)
+        day, now = time.localtime(begun // SECOND), time.localtime(NOON // SECOND)
+        assert dt.date(*now[:3]) - dt.date(*day[:3]) == dt.timedelta(days=days)
 
 
 def test_lengths_of_time_are_counted_back() -> None:
@@ -57,9 +57,10 @@ def test_any_moment_written_out_is_that_moment(moment: int, unit: str, offset: i
 @example("99999999999d")
 @given(st.text(max_size=12) | st.from_regex(r"\A-?[0-9]{1,5} ?[a-z:.+T-]{0,4}[0-9:Z+-]{0,8}\Z"))
 def test_whatever_is_written_is_a_moment_or_a_sentence(text: str) -> None:
+    said = ""
     try:
         moment = parse_time(text, NOON)
     except ValueError as error:
-        assert any(word in str(error) for word in ("write", "before 1970", "further", "length of time"))
-    else:
-        assert moment >= 0
+        moment, said = 0, str(error)
+    assert moment >= 0
+    assert not said or any(word in said for word in ("write", "before 1970", "further", "length of time"))
