@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
@@ -91,6 +92,8 @@ def test_what_is_no_longer_kept_is_counted_in_the_gap() -> None:
                 gap, first = await listener.take(2)
                 assert gap.kind == "gap"
                 assert gap.data["events"] + 1 == number(first.data["event"])
+                assert 0 < gap.data["since"] <= time.time()
+                assert (await listener.next()).kind == "message"
 
     asyncio.run(ask())
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -61,6 +62,9 @@ class MissedRow(Described):
     """Why."""
     next: str | None = Field(examples=["5f0c6a1e-830-18a3c0f2d1b2a400"])
     """The id of the first that is there, if there is one."""
+    since: float | None = Field(examples=[1795462923.125])
+    """When the last came that was told before, or a little earlier, where that is known: an archive can be asked for
+    what came since."""
 
 
 class EventPage(Page[EventRow]):
@@ -245,8 +249,6 @@ async def _from_memory(hub: Hub, wanted: EventParameters, selection: Selection) 
             raise Problem(404, missed.why, "begin anew, without it", "query: after")
         if newest_first:
             place = Place(place.number - 1)
-        elif place.number < recent.oldest:
-            missed = recent.missed_before(place)
     terms, calls = TermFilter(every=wanted.terms()), TermFilter(wanted.calls())
     since, until = wanted.span()
     rows: list[bytes] = []
@@ -304,11 +306,7 @@ def _stored(
 
 def _page(rows: list[bytes], after: str | None, origin: str, missed: Missed | None) -> Response:
     """The rows, which are JSON already."""
-    told = (
-        "null"
-        if missed is None
-        else MissedRow(events=missed.events, why=missed.why, next=missed.next).model_dump_json()
-    )
+    told = "null" if missed is None else MissedRow(**asdict(missed)).model_dump_json()
     tail = (
         f'],"next":{"null" if after is None else f"{chr(34)}{after}{chr(34)}"},"origin":"{origin}","missed":{told}}}\n'
     )

@@ -12,7 +12,7 @@ event becomes text once, whoever reads it, and a condition is tried on it once, 
 
 An event's id is ``<run>-<number>-<time>``. The run is another after each start of the node, so that a number of an
 earlier one is not taken for one of this. The time, hexadecimal nanoseconds since 1970, is when the first event of its
-chunk was received: by it an archive finds what is no longer kept here. Pure: no I/O, no clock.
+chunk was received: from then on an archive has what is no longer kept here. Pure: no I/O, no clock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Final
 from switchcast._native import Event, Matcher
 from switchcast.line.gaps import is_gap
 
-__all__ = ["Missed", "Place", "Reading", "Recent", "Selection", "rendered", "time_of"]
+__all__ = ["Missed", "Place", "Reading", "Recent", "Selection", "rendered"]
 
 CHUNK_EVENTS: Final = 64
 CHUNK_BYTES: Final = 65_536
@@ -44,11 +44,15 @@ _ID: Final = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,18})-([0-9a-f]{1,16})", re.A
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """Events that a reader will not get: how many, ``None`` if nobody can know, why, and the id of the next one."""
+    """Events that a reader will not get: how many, ``None`` if nobody can know, why, and the id of the next one.
+
+    ``since`` is when the last came that it has been given, or a little before, seconds since 1970, where that is known.
+    """
 
     events: int | None
     why: str
     next: str | None
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +219,14 @@ class Recent:
         oldest = Place(self.oldest)
         if found is None:
             return oldest, self._missed(None, "that is no id of an event here", oldest)
+        since = int(found[3], 16) / 1e9
         if found[1] != self.run:
-            return oldest, self._missed(None, "the node has been started again since", oldest)
+            return oldest, self._missed(None, "the node has been started again since", oldest, since)
         wanted = int(found[2]) + 1
         if wanted > self._next:
             return oldest, self._missed(None, "there has been no such event yet", oldest)
-        return Place(wanted), None
+        missed = self.missed_before(Place(wanted), since)
+        return (Place(wanted) if missed is None else oldest), missed
 
     def read(self, place: Place, selection: Selection, most: int = CHUNK_EVENTS) -> Reading | None:
         """What comes next for a reader at ``place``, at most a chunk of it; ``None`` where nothing has come yet."""
@@ -258,15 +264,15 @@ class Recent:
                 None, Place(order[-1]), order, tuple(chunk.events[each - chunk.first] for each in order), chunk
             )
 
-    def missed_before(self, place: Place) -> Missed | None:
+    def missed_before(self, place: Place, since: float | None = None) -> Missed | None:
         """What a reader at ``place`` has missed of what was once kept."""
         oldest = Place(self.oldest)
         lost = oldest.number - place.number
-        return self._missed(lost, "they are no longer kept", oldest) if lost > 0 else None
+        return self._missed(lost, "they are no longer kept", oldest, since) if lost > 0 else None
 
-    def _missed(self, events: int | None, why: str, next_place: Place) -> Missed:
+    def _missed(self, events: int | None, why: str, next_place: Place, since: float | None = None) -> Missed:
         chunk = self._chunk_with(next_place.number)
-        return Missed(events, why, None if chunk is None else chunk.id_of(next_place.number))
+        return Missed(events, why, None if chunk is None else chunk.id_of(next_place.number), since)
 
     def _append(self, chunk: _Chunk) -> None:
         self._chunks.append(chunk)
@@ -293,12 +299,6 @@ class Recent:
             return found
         firsts = list(self._by_first)  # in order, as they were added; only who begins within a chunk comes here
         return self._by_first[firsts[bisect.bisect_right(firsts, number) - 1]]
-
-
-def time_of(event_id: str) -> int | None:
-    """When the event with this id came, or a little before, in nanoseconds since 1970; ``None`` for what is no id."""
-    found = _ID.fullmatch(event_id)
-    return None if found is None else int(found[3], 16)
 
 
 def rendered(event_id: str, event: Event) -> bytes:

@@ -9,7 +9,7 @@
     data: {"id":"5f0c6a1e-17-18...","received":...,"event":{"Event-Name":"HEARTBEAT",...}}
 
     event: gap                                   some that this client will not get; also records of other losses
-    data: {"events":812,"why":"they are no longer kept","next":"5f0c6a1e-830-18..."}
+    data: {"events":812,"why":"they are no longer kept","next":"5f0c6a1e-830-18...",...}
 
     : still here                                 when nothing came for 15 s
     id: 5f0c6a1e-901-18...                             from where to go on, though none of those between was wanted
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 
 from starlette.responses import Response
@@ -58,6 +58,7 @@ class EventStream(Response):
         self._place = place
         self._told = place
         self._missed = missed
+        self._since: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the client has gone, or the node ends."""
@@ -93,7 +94,8 @@ class EventStream(Response):
         while size < _PIECE_BYTES and (reading := self._hub.recent.read(self._place, self._selection)) is not None:
             self._place = reading.place
             if reading.missed is not None:
-                pieces.append(self._gap(reading.missed))
+                pieces.append(self._gap(replace(reading.missed, since=self._since)))
+            self._since = reading.time / 1e9 or self._since
             if reading.events:
                 pieces.append(self._events(reading))
                 self._told = reading.place
