@@ -221,6 +221,12 @@ def test_what_goes_wrong_while_reading_is_told_as_such(tmp_path: Path, monkeypat
         ask(search(tmp_path / "a"), "SELECT name FROM events")
 
 
+def test_nothing_but_the_answer_is_printed(archive: Archived) -> None:
+    names = ("enable_progress_bar", "enable_external_access", "lock_configuration")
+    values = ask(search(archive[0]), "SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
+    assert values == [(False, False, True)]
+
+
 def test_times_keep_their_microseconds(tmp_path: Path) -> None:
     write(tmp_path / "a", [numbered(0, NOON + 123_456_789)], now=lambda: NOON + SECOND)
     sql = "SELECT time, time - TIMESTAMPTZ '2026-11-01 12:00:00Z', hour(time AT TIME ZONE 'UTC') FROM events"

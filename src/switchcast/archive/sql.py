@@ -45,7 +45,6 @@ _SETTINGS: Final = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
-    "lock_configuration": "true",
 }
 
 
@@ -68,6 +67,8 @@ class Sql:
             folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="switchcast-sql-"))
             self._db = duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": folder})
             self._open.callback(self._db.close)
+            self._db.execute("SET enable_progress_bar = false")  # it would stand in the answer
+            self._db.execute("SET lock_configuration = true")
             self._db.register(TABLE, self._events)
             self._statement = self._checked(text)
         except BaseException:
