@@ -18,7 +18,11 @@ from recordings import DATA
 
 import switchcast
 from switchcast import Event
+from switchcast.app.api.events import EventPage
 from switchcast.app.api.guard import STREAM_PATH
+from switchcast.app.api.reply import Page
+from switchcast.app.api.rows import CallRow, MailboxRow, NodeRow, PresenceRow, RegistrationRow
+from switchcast.app.api.views import ViewPage
 
 PATHS = (
     "peers",
@@ -33,9 +37,18 @@ PATHS = (
     "events",
     "trace/{key}",
 )
+PAGES: dict[str, type[Page[Any]]] = {
+    "/nodes": ViewPage[NodeRow],
+    "/registrations": ViewPage[RegistrationRow],
+    "/presence": ViewPage[PresenceRow],
+    "/mailboxes": ViewPage[MailboxRow],
+    "/calls": ViewPage[CallRow],
+    "/events": EventPage,
+}
+"""Lists, none of which is empty here, with what their rows are described as."""
 PROFILE = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-MOST_EVENTS = 500
-MOST_EXAMPLES = 8
+MOST_EVENTS = 2_000
+MOST_EXAMPLES = 5
 CONDITIONS = st.sampled_from(
     ["name == 'HEARTBEAT'", 'h["Caller-Destination-Number"] == "1000"', "true", "sender != node"]
 )
@@ -43,9 +56,12 @@ schemathesis.openapi.format("cel", CONDITIONS)  # which no pattern describes
 
 
 async def recorded() -> list[Event]:
-    """The recording, or as much of it: registrations, calls, presences and mailboxes."""
-    async with switchcast.open(f"file:{DATA / 'stock-plain.pcap.gz'}", role="source") as source:
-        return [event async for batch in source.batches() for event in batch][:MOST_EVENTS]
+    """The recording, or as much of it, and a cluster with calls under way."""
+    events: list[Event] = []
+    for url in (f"file:{DATA / 'stock-plain.pcap.gz'}", "sim://?nodes=2&cps=20&users=20&speed=1000&for=3s"):
+        async with switchcast.open(url, role="source") as source:
+            events += [event async for batch in source.batches() for event in batch][:MOST_EVENTS]
+    return events
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +74,9 @@ def schema() -> Iterator[schemathesis.BaseSchema]:
         async with served({"audit": True}) as server:
             await server.give(*numbered(50), *await recorded())
             async with server.client() as client:
+                for path, page in PAGES.items():
+                    rows = (await client.get(path)).content
+                    assert page.model_validate_json(rows).rows, path
                 await client.get("/trace/1000")  # which begins a thread
             where.append(server.base)
             ready.set()

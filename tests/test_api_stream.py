@@ -164,11 +164,11 @@ async def deaf(server: Served) -> AsyncIterator[socket.socket]:
 
 def test_slow_clients_cost_the_others_nothing() -> None:
     """Twenty read all, four nothing: the node and the twenty have every event, in order; the four are told what not."""
-    batches, size = 30, 100
-    body = "x" * 2000
+    batches, size = 15, 100
+    body = "x" * 6000
 
     async def ask() -> None:
-        async with served({"recent": 1000}) as server, contextlib.AsyncExitStack() as stack:
+        async with served({"recent": 500}) as server, contextlib.AsyncExitStack() as stack:
             client = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=server.base, timeout=PATIENCE, limits=httpx.Limits(max_connections=None))
             )

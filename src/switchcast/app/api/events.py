@@ -84,6 +84,8 @@ def _instant(text: str) -> str:
 def _nanoseconds(text: str) -> int:
     """Nanoseconds since 1970 of ``text``: seconds since then, or what ``switchcast query`` takes."""
     if not _SECONDS.fullmatch(text):
+        if text.isdecimal():
+            raise ValueError("write seconds since 1970, at most 9,999,999,999")
         return parse_time(text, time.time_ns())
     whole, _, part = text.partition(".")
     return int(whole) * 1_000_000_000 + int(f"{part:0<9}"[:9])

@@ -158,6 +158,8 @@ class LegRow(Described):
     """Whether it is on hold."""
     parked: bool | str = Field(examples=[False])
     """Whether it is parked."""
+    application: str = Field(examples=["bridge"])
+    """The dialplan application that it is in; empty where none is known."""
     conference: str = Field(examples=[""])
     """The conference that it is in."""
     codec_read: str = Field(examples=["PCMU/8000"])
