@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -84,13 +85,14 @@ def _instant(text: str) -> str:
 def _nanoseconds(text: str) -> int:
     """Nanoseconds since 1970 of ``text``: seconds since then, or what ``switchcast query`` takes."""
     if not _SECONDS.fullmatch(text):
-        if text.isdecimal():
-            raise ValueError("write seconds since 1970, at most 9,999,999,999")
         return parse_time(text, time.time_ns())
-    whole, _, part = text.partition(".")
-    return int(whole) * 1_000_000_000 + int(f"{part:0<9}"[:9])
+    seconds = Decimal(text)
+    if seconds > _LAST_SECOND:
+        raise ValueError(f"write seconds since 1970, at most {_LAST_SECOND:,}")
+    return int(seconds * 1_000_000_000)
 
 
+_LAST_SECOND: Final = 9_999_999_999
 _BINDINGS: Final = r"^[!-+\--~]{1,128}([ ,]+[!-+\--~]{1,128}){0,127}$"
 Instant = Annotated[
     str,
@@ -98,8 +100,8 @@ Instant = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": 0, "maximum": 9_999_999_999},
-                {"type": "string", "pattern": "^[0-9]{1,3}[smhd]$"},
+                {"type": "number", "minimum": 0, "maximum": _LAST_SECOND},
+                {"type": "string", "pattern": "^[1-9][0-9]{0,2}[smhd]$"},
                 {
                     "type": "string",
                     "pattern": r"^20\d{2}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3])(:[0-5]\d){2}Z$",
@@ -109,7 +111,7 @@ Instant = Annotated[
     ),
 ]
 """What a description can say of it; more is understood: fractions, offsets, ``today``."""
-_SECONDS: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]{0,9})?", re.ASCII)
+_SECONDS: Final = re.compile(r"[0-9]{1,24}(?:\.[0-9]{0,24})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 
 
