@@ -61,9 +61,9 @@ fuzz: ## Fuzz each parser for FUZZ_SECONDS (600)
 	scripts/setup-system.sh build
 	scripts/fuzz.sh $(FUZZ_SECONDS)
 
-soak: $(VENV)/.system $(VENV)/.installed $(VENV)/.group-test ## Hold repair to its promises at full size: simulated, then on real sockets (long)
+soak: $(VENV)/.system $(VENV)/.installed $(VENV)/.group-test ## Hold repair, the views and the API to their promises at full size (long)
 	cargo test --release --locked --no-default-features --manifest-path native/Cargo.toml --test reliable -- --ignored --nocapture --test-threads 1
-	$(PYTHON) -m pytest -s tests/soak_real_sockets.py
+	$(PYTHON) -m pytest -s -o faulthandler_timeout=0 tests/soak_real_sockets.py tests/soak_api_clients.py tests/soak_views.py
 
 wheel: $(VENV)/.group-build ## Build the wheel for any Linux, and try it where there is no Rust
 	rm -rf dist

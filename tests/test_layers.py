@@ -88,7 +88,6 @@ HOMES = {
     "pyarrow": ("archive/",),
     "pyroute2": ("system/",),
     "rich": ("app/",),
-    "sse_starlette": ("app/api/",),
     "stamina": ("rules/actions/",),
     "starlette": ("app/api/",),
     "typer": ("app/cli/",),
