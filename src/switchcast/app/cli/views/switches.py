@@ -45,12 +45,12 @@ def _percent(row: Row) -> str:
 
 
 def _lost_events(row: Row) -> int:
-    return row.get("lost") or row.get("lost_at_most") or 0
+    return row.get("lost") or 0
 
 
 def _lost(row: Row, _: float) -> str:
-    """What is known to be lost; else the most that can be, for a switch also numbers what nobody asked for."""
-    return f"{row['lost']:,}" if row.get("lost") else f"≤ {row['lost_at_most']:,}" if row.get("lost_at_most") else ""
+    """What is known to be lost. The bound is left to JSON: a switch also numbers all that this view never asked for."""
+    return f"{row['lost']:,}" if row.get("lost") else ""
 
 
 def _all_nodes(rows: Sequence[Row]) -> Iterable[str]:
