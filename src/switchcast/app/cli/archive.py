@@ -23,7 +23,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="archive",
-    help="Look after archives: what they hold, whether they are whole.",
+    help="Look after archives, and repair torn ones.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

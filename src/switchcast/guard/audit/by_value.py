@@ -94,7 +94,7 @@ _IPV6: Final = re.compile(r"(?<![\w:.])[0-9a-f]{0,4}:(?:[0-9a-f]{0,4}:){1,8}[0-9
 _NUMBER: Final = re.compile(r"(?<![\w.,:/+-])(?:\+\s?\d|\(?\d)(?:[\s().-]{0,2}\d|/(?=\d)){5,17}(?![\w:-]|[.,]\d)")
 _PLUS_NUMBER: Final = re.compile(r"(?<![\w+])\+\s?\d(?:[\s().-]{0,2}\d){5,16}(?!\d)")
 _MOMENT: Final = re.compile(
-    r"1\d{9}|20\d{8}|21[0-4]\d{7}|1\d{12}|1\d{15}|\d{16,}|\d+\.\d+|(?:19|20)\d\d[-./]?\d\d[-./]?\d\d.*"
+    r"(?:(?:1\d|20)\d{8}|21[0-4]\d{7})(?:\d{3})?|\d{16,}|\d+\.\d+|(?:19|20)\d\d[-./]?\d\d[-./]?\d\d.*"
 )
 """Seconds, milliseconds and microseconds since 1970 until 2038, dates, and decimal fractions."""
 _SIGNAL: Final = re.compile(r"^\s*Signal\s*=\s*([0-9A-D*#]+)|\bSignal=([0-9A-D*#]+)", re.IGNORECASE | re.MULTILINE)
