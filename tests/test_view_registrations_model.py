@@ -184,3 +184,15 @@ class Cluster(RuleBasedStateMachine):
 
 TestCluster = Cluster.TestCase
 TestCluster.settings = settings(deadline=None, max_examples=150, stateful_step_count=30)
+
+
+def test_who_left_unheard_is_where_another_switch_still_lists_it() -> None:
+    view = Registrations()
+    tell(view, 3.0, register("1001", "fs1", call_id="c1", expires="600", number=1))
+    tell(view, 6.0, register("1001", "fs2", call_id="c2", expires="600", number=1))
+    view.seed(snapshot("fs1", 9.0, listed("1001", call_id="c1", seconds=594)), 9.0, WALL + 9)
+    assert held(view) == {"1001": "fs2"}
+    view.seed(snapshot("fs2", 9.0), 9.0, WALL + 9)
+    assert held(view) == {"1001": "fs1"}
+    tell(view, 10.0, unregister("1001", "fs1", number=2))
+    assert held(view) == {}

@@ -59,6 +59,8 @@ MOST_NODES: Final = 10_000
 """Switches, and profiles of them, of which something is remembered: anyone can invent more."""
 MOST_ENDED: Final = 100_000
 """Accounts that lately ended, so that a snapshot from before does not bring them back."""
+MOST_CLAIMS: Final = 10_000
+"""Registrations that one switch lists although they have moved on, and that are remembered in case they come back."""
 ENDED_SECONDS: Final = 600.0
 """For how long that is remembered; a snapshot that took longer is not used."""
 _SLACK_SECONDS: Final = 2.0
@@ -103,6 +105,8 @@ class Registrations:
     _several: dict[tuple[str, str], None] = field(default_factory=dict, init=False, repr=False)
     _homes: dict[str, tuple[str, int]] = field(default_factory=dict, init=False, repr=False)
     _ended: OrderedDict[Account, float] = field(default_factory=OrderedDict, init=False, repr=False)
+    _claims: dict[str, dict[Account, tuple[Heard, float]]] = field(default_factory=dict, init=False, repr=False)
+    """What a switch listed, and when, of accounts that are taken to have moved on from there."""
     _forgotten: float = field(default=float("-inf"), init=False, repr=False)
     _now: float = field(default=float("-inf"), init=False, repr=False)
     _counts: Counter[str] = field(default_factory=Counter, init=False, repr=False)
@@ -141,6 +145,7 @@ class Registrations:
             if account in once:
                 _remember(self._several, (snapshot.node, account[1]), None)
             once.add(account)
+        self._claims.pop(snapshot.node, None)
         kept: set[Registration] = set()
         for heard in listed:
             kept.update(self._seed_one(heard, snapshot, wall))
@@ -148,6 +153,7 @@ class Registrations:
         for row in mine:
             if row.touched <= snapshot.begun:
                 self._table.remove(row)
+                self._fall_back(row.account, wall)
         if self._doubts.get(snapshot.node, snapshot.begun) <= snapshot.begun:
             self._doubts.pop(snapshot.node, None)
 
@@ -238,6 +244,8 @@ class Registrations:
         for row in ending:
             self._table.remove(row)
         if ending or told.worth:  # a stranger who ends what is not there keeps no snapshot from telling of it
+            for claims in self._claims.values():
+                claims.pop(account, None)
             self._ended[account] = self._now
             self._ended.move_to_end(account)
             if len(self._ended) > MOST_ENDED:
@@ -280,6 +288,8 @@ class Registrations:
             by = by._replace(trust=current.trust)
         else:
             if heard.ends <= current.ends + _SLACK_SECONDS or not current.believes("local", home):
+                if heard.call_id != current.call_id:
+                    self._claim(snapshot, heard)
                 return before
             if heard.call_id == current.call_id:  # it was renewed there, which was not heard
                 by = by._replace(node=current.node, trust=current.trust)
@@ -287,6 +297,18 @@ class Registrations:
                 by = by._replace(trust="local")
         row = self._write(heard, before, by, wall)
         return [] if row is None else [row]
+
+    def _claim(self, snapshot: Snapshot, heard: Heard) -> None:
+        claims = self._claims.setdefault(snapshot.node, {})
+        if len(claims) < MOST_CLAIMS:
+            claims[heard.account] = heard, snapshot.begun
+
+    def _fall_back(self, account: Account, wall: float) -> None:
+        """The switch that ``account`` had moved to does not list it: it is where another one listed it, if one did."""
+        for node, claims in self._claims.items():
+            heard, begun = claims.pop(account, (None, 0.0))
+            if heard is not None and heard.ends >= self._now and not self._table.of(account):
+                self._insert(heard, Writer(node, "stock", begun, True), wall)
 
     def _write(self, heard: Heard, before: list[Registration], by: Writer, wall: float) -> Registration | None:
         """Make ``heard`` the row in place of those ``before`` it; ``None`` if there is no room for it."""
