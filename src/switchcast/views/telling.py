@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from switchcast._native import Event
+from switchcast.wire.refire import fired_as
 
 __all__ = ["WORTH", "Snapshot", "Sure", "Told", "Trust", "View", "told"]
 
@@ -32,8 +33,6 @@ node were lost, or the node is down, and no snapshot has healed it yet."""
 
 WORTH: Final[Mapping[Trust, int]] = {"stock": 0, "local": 1, "member": 2, "signed": 3}
 """A row is not changed by one who proves less than the one who wrote it."""
-
-_MULTICAST_EVENT: Final = "multicast::event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +61,7 @@ class Told:
 
 def told(event: Event) -> Told | None:
     """What ``event`` tells; ``None`` if it does not say which kind of event it is, or which switch fired it."""
-    kind, prefix = event.name, ""
-    if kind == "CUSTOM":
-        kind = event.subclass or ""
-        if kind == _MULTICAST_EVENT:
-            prefix = "Orig-"
-            kind = event.get("Orig-Event-Name") or ""
-            if kind == "CUSTOM":
-                kind = event.get("Orig-Event-Subclass") or ""
+    kind, prefix = fired_as(event)
     names = ("Multicast-Sender", "FreeSWITCH-Switchname", "FreeSWITCH-Hostname")
     node = next((value for name in names if (value := event.get(prefix + name))), "")
     if not kind or not node:

@@ -31,7 +31,7 @@ from typing import Final
 
 from switchcast._native import Event
 
-__all__ = ["MULTICAST_EVENT", "MULTICAST_SUBCLASSES", "from_switch", "is_refired", "refire", "restore"]
+__all__ = ["MULTICAST_EVENT", "MULTICAST_SUBCLASSES", "fired_as", "from_switch", "is_refired", "refire", "restore"]
 
 MULTICAST_EVENT: Final = "multicast::event"
 MULTICAST_SUBCLASSES: Final = frozenset({MULTICAST_EVENT, "multicast::peerup", "multicast::peerdown"})
@@ -69,6 +69,23 @@ def restore(event: Event) -> Event:
     head = _LENGTH.sub(b"", head) if body else head
     head = _SENDER.sub(b"Orig-", _MARK.sub(b"", head))
     return _joined(head + b"Multicast: yes\n", body, event)
+
+
+def fired_as(event: Event) -> tuple[str, str]:
+    """The kind of ``event`` where it was first fired, and what stands before its headers' names here.
+
+    The kind is the name, of CUSTOM events the subclass, and empty where it is not said. ``Orig-`` stands before the
+    names in a ``multicast::event``.
+    """
+    kind, prefix = event.name or "", ""
+    if kind == "CUSTOM":
+        kind = event.subclass or ""
+        if kind == MULTICAST_EVENT:
+            prefix = "Orig-"
+            kind = event.get("Orig-Event-Name") or ""
+            if kind == "CUSTOM":
+                kind = event.get("Orig-Event-Subclass") or ""
+    return kind, prefix
 
 
 def is_refired(event: Event) -> bool:

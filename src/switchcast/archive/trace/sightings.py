@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from switchcast._native import Event
+from switchcast.wire.refire import fired_as
 
 __all__ = [
     "MOST_ID_CHARACTERS",
@@ -30,7 +31,6 @@ _LATEST: Final = 32_000_000_000_000_000
 """Microseconds: beyond the year 2984 a date is not believed, and the time of receipt counts."""
 _OF_NO_LEG: Final = ("PRESENCE_", "MESSAGE_", "ROSTER")
 """Kinds whose ``unique-id`` can be a conference's name or a user's."""
-_MULTICAST_EVENT: Final = "multicast::event"
 _WORTH: Final = {"stock": 0, "local": 1, "member": 2, "signed": 3}
 
 
@@ -96,14 +96,7 @@ Known = dict[tuple[str, int] | bytes, Sighting]
 
 def sighting(event: Event) -> Sighting | None:
     """What ``event`` is for a trace; ``None`` where it does not tell its kind or its time."""
-    kind, prefix = event.name, ""
-    if kind == "CUSTOM":
-        kind = event.subclass or ""
-        if kind == _MULTICAST_EVENT:
-            prefix = "Orig-"
-            kind = event.get("Orig-Event-Name") or ""
-            if kind == "CUSTOM":
-                kind = event.get("Orig-Event-Subclass") or ""
+    kind, prefix = fired_as(event)
     if not kind:
         return None
     get = event.get
