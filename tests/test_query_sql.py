@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +53,24 @@ def test_counting_opens_no_block(archive: Archived, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("switchcast.archive.blocks.decode", None)
     monkeypatch.setattr("switchcast.archive.reading.decode", None)
     assert ask(search(directory), "SELECT count(*) FROM events") == [(len(events),)]
+
+
+def test_a_signal_while_the_temporary_folder_is_made(
+    archive: Archived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there, and the one who made it does not know yet."""
+    make = os.mkdir
+
+    def interrupted(path: str, mode: int) -> None:
+        make(path, mode)
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Sql(search(archive[0]), "SELECT 1")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_counting_within_times(archive: Archived) -> None:

@@ -17,8 +17,12 @@ extension, sees no variable of Python's, and takes one SELECT; its settings are 
 from __future__ import annotations
 
 import json
+import os
 import re
+import secrets
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
@@ -64,7 +68,10 @@ class Sql:
         self._events = _Events(search)
         self._open = ExitStack()
         try:
-            folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="switchcast-sql-"))
+            folder = os.path.join(tempfile.gettempdir(), f"switchcast-sql-{secrets.token_hex(8)}")
+            # to be put away before it is there: a signal can come in between
+            self._open.callback(weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True))
+            os.mkdir(folder, 0o700)
             self._db = duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": folder})
             self._open.callback(self._db.close)
             self._db.execute("SET enable_progress_bar = false")  # it would stand in the answer
