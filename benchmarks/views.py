@@ -10,7 +10,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -133,12 +132,13 @@ def joined(port: int, users: int) -> tuple[float, float]:
     """Seconds until a node has them, and of processor time that it took; each is looked at afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         socket = f"{folder}/control.sock"
-        with node(Path(folder), port) as pid:
+        with node(Path(folder), port) as process:
             begin = time.monotonic()
             while not asked(socket):
+                check(process.poll() is None, f"views: the node has ended, status {process.returncode}")
                 check(time.monotonic() - begin < PATIENCE, "views: the node has not asked its switch")
-                time.sleep(0.5)  # asking costs the node time as well
-            seconds, cpu = time.monotonic() - begin, cpu_seconds(pid)
+                time.sleep(0.1)  # asking costs the node time as well
+            seconds, cpu = time.monotonic() - begin, cpu_seconds(process.pid)
             check(registered(socket) == {f"{1000 + user}@sim.example" for user in range(users)}, "views: other users")
     return seconds, cpu
 
@@ -150,8 +150,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextmanager
-def node(folder: Path, port: int) -> Iterator[int]:
-    """A node with the switch's socket as its source, as a process; its number."""
+def node(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A node with the switch's socket as its source."""
     (folder / "password").write_text("ClueCon")
     (folder / "password").chmod(0o600)
     file = folder / "node.toml"
@@ -173,12 +173,9 @@ to = ["kept"]
 bindings = "TRAP"
 """
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from switchcast.app.cli import main; main()", "run", str(file)],
-        stderr=subprocess.DEVNULL,
-    )
+    process = subprocess.Popen(python("benchmarks.children.configured", file))
     try:
-        yield process.pid
+        yield process
     finally:
         process.terminate()
         process.wait(PATIENCE)
