@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import PROPERTY
 
-from switchcast.errors import SwitchcastError
+from switchcast.errors import AnswerError, SwitchcastError
 from switchcast.simulation import Cluster
 from switchcast.simulation.commands import call_rows, channel_rows
 from switchcast.views import answers
-from switchcast.views.asking import MOST_ACCOUNTS, MOST_PROFILES, AnswerError, Asking, mailbox_questions, questions
+from switchcast.views.asking import MOST_ACCOUNTS, MOST_PROFILES, Asking, mailbox_questions, questions
 from switchcast.views.telling import Snapshot
 
 REGISTERED = """<?xml version="1.0" encoding="ISO-8859-1"?>

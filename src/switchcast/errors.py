@@ -12,6 +12,7 @@
     │   └── KeyFileError                 a file of keys, or of who may sign
     ├── RejectedDatagram             1   bytes from outside that are no event; knows the reason
     ├── EventTooLarge                1   an event that no datagram can carry
+    ├── AnswerError                  1   a switch's answer that is not what it was asked for
     ├── EndpointError                1   an endpoint that cannot do its work
     │   ├── EndpointUnavailable     69   nobody there, address in use, no such file, no route
     │   │   └── NoNode                   nothing listens at the control socket
@@ -28,6 +29,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "AnswerError",
     "BindingError",
     "ConditionError",
     "ConfigurationError",
@@ -119,6 +121,18 @@ class EventTooLarge(SwitchcastError):
 
     def __reduce__(self) -> tuple[type[EventTooLarge], tuple[str, int, int]]:
         return (type(self), (str(self), self.size, self.limit))
+
+
+class AnswerError(SwitchcastError):
+    """A switch's answer that is not what its command asked for; ``command`` and ``reason``."""
+
+    def __init__(self, command: str, reason: str) -> None:
+        super().__init__(f"the switch's answer to '{command}': {reason}")
+        self.command = command
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[AnswerError], tuple[str, str]]:
+        return (type(self), (self.command, self.reason))
 
 
 class EndpointError(SwitchcastError):

@@ -26,9 +26,9 @@ import structlog
 from switchcast.app.assembly import make_endpoints
 from switchcast.app.config import Configuration, ConfiguredEndpoint
 from switchcast.endpoints.esl import EslEndpoint
-from switchcast.errors import EndpointError, SwitchcastError, UsageError
+from switchcast.errors import AnswerError, EndpointError, SwitchcastError, UsageError
 from switchcast.node import Node
-from switchcast.views.answers import AnswerError, box_count
+from switchcast.views.answers import box_count
 from switchcast.views.asking import MOST_ACCOUNTS, Asking, mailbox_questions
 from switchcast.views.picture import MOST_ROWS, Page, Picture
 from switchcast.views.telling import Snapshot

@@ -14,7 +14,7 @@ import json
 import re
 from typing import Final
 
-from switchcast.errors import SwitchcastError
+from switchcast.errors import AnswerError
 
 __all__ = [
     "CALLS",
@@ -22,7 +22,6 @@ __all__ = [
     "CORE",
     "NAME",
     "PROFILES",
-    "AnswerError",
     "box_count",
     "core_uuid",
     "mailbox_question",
@@ -85,18 +84,6 @@ _STATUS: Final[tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]] = tuple(
     )
 )
 """The lines of ``status``, and what HEARTBEAT calls the figures in them."""
-
-
-class AnswerError(SwitchcastError):
-    """A switch's answer that is not what its command asked for; ``command`` and ``reason``."""
-
-    def __init__(self, command: str, reason: str) -> None:
-        super().__init__(f"the switch's answer to '{command}': {reason}")
-        self.command = command
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type[AnswerError], tuple[str, str]]:
-        return (type(self), (self.command, self.reason))
 
 
 def registration_question(profile: str) -> str:

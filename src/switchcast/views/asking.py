@@ -26,11 +26,12 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Final
 
+from switchcast.errors import AnswerError
 from switchcast.views import answers
-from switchcast.views.answers import AnswerError, mailbox_question, registration_question
+from switchcast.views.answers import mailbox_question, registration_question
 from switchcast.views.telling import Snapshot
 
-__all__ = ["MOST_ACCOUNTS", "MOST_PROFILES", "AnswerError", "Asking", "mailbox_questions", "questions"]
+__all__ = ["MOST_ACCOUNTS", "MOST_PROFILES", "Asking", "mailbox_questions", "questions"]
 
 MOST_PROFILES: Final = 200
 """SIP profiles that are asked about; a switch has a handful."""
