@@ -22,8 +22,8 @@ from structlog.testing import capture_logs
 from switchcast.archive.reading import ArchiveReader
 from switchcast.endpoints import make_endpoint
 from switchcast.errors import EndpointUnavailable
-from switchcast.line.gaps import is_gap
 from switchcast.node import Node, Route, Sink, Source
+from switchcast.wire.gap_record import is_gap
 
 QUEUE = 600
 BATCH = 50

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from switchcast import Event
 from switchcast._native import ReliableReceiver, ReliableSender
-from switchcast.line.gaps import is_gap
+from switchcast.wire.gap_record import is_gap
 
 KEY: Final = bytes(range(32))
 LEFT_OUT: Final = frozenset({"Event-Name", "Multicast-Sender"})

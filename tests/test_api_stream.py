@@ -19,7 +19,7 @@ from switchcast import Event
 from switchcast.app.api import stream as stream_module
 from switchcast.app.api.recent import Place, Recent, Selection
 from switchcast.app.api.settings import ApiSettings
-from switchcast.line.gaps import Gap
+from switchcast.wire.gap_record import Gap
 
 
 def number(event: dict[str, str]) -> int:

@@ -13,7 +13,7 @@ from strategies import PROPERTY, bodies, header_lists, nearly_events
 from switchcast._native import Event, StockFrames
 from switchcast.archive.blocks import Damaged, decode, encode, framed, time_of
 from switchcast.errors import RejectedDatagram
-from switchcast.line.gaps import Gap, is_gap
+from switchcast.wire.gap_record import Gap, is_gap
 
 LEVEL = 3
 

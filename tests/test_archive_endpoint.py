@@ -20,8 +20,8 @@ from switchcast.endpoints import make_endpoint
 from switchcast.endpoints.archive import ArchiveEndpoint
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.errors import EndpointClosed, EndpointUnavailable, UrlError
-from switchcast.line.gaps import Gap
 from switchcast.node import Node, Route, Sink, Source
+from switchcast.wire.gap_record import Gap
 
 
 def sink(directory: Path, options: str = "") -> ArchiveEndpoint:

@@ -27,7 +27,7 @@ from switchcast.archive.segment import open_writing, segment_path
 from switchcast.archive.terms import Term
 from switchcast.archive.writing import ArchiveWriter
 from switchcast.errors import EndpointUnavailable
-from switchcast.line.gaps import Gap, is_gap
+from switchcast.wire.gap_record import Gap, is_gap
 
 SEGMENT = "2026-11-01-0000"
 COUNT = 3_000

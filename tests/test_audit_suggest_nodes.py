@@ -29,10 +29,10 @@ from switchcast.guard.audit.comparison import compare
 from switchcast.guard.audit.inventory import Audit
 from switchcast.guard.audit.leaks import AuditResult, Leak
 from switchcast.guard.audit.suggest import NEVER, suggest
-from switchcast.line.gaps import is_gap
 from switchcast.node import Node
 from switchcast.simulation import DOMAIN, Cluster, Switch
 from switchcast.simulation.switch import Lamp, Presence
+from switchcast.wire.gap_record import is_gap
 
 KEEP = ("registrations", "presence", "lamps")
 KINDS = {

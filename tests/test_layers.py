@@ -11,12 +11,12 @@
     bus
     endpoints
     simulation  archive                        a cluster made up; the history on disk and its stories
-    wire
     settings                                   what tables of settings are made of
     keys                                       group keys and signing keys, from their files
     quantities  private_files                  times and sizes as people write them; files that only their owner reads
     line: addresses  duplicates  gaps  loops   what the line checks and tells; pure, but for the time of day
           state
+    wire                                       bytes to events and back, and what each kind of event looks like
     system                                     what the kernel tells of this host
     errors  _native                            nothing of ours below these
 """
@@ -54,12 +54,12 @@ MAY_IMPORT = {
     "wire": BASE,
     "simulation": BASE | {"wire"},
     "endpoints": BASE | SECRETS | {"wire", "simulation", "archive", "quantities"},
-    **dict.fromkeys(CHECKS, BASE | {"gaps"}),
-    "bus": BASE | {"wire", "endpoints", "gaps"},
+    **dict.fromkeys(CHECKS, BASE | {"wire"}),
+    "bus": BASE | {"wire", "endpoints"},
     "plan": BASE | {"keys", "endpoints", "bus", "addresses", "loops"},
     "holding": BASE | {"keys", "endpoints"},
-    "sinks": BASE | CHECKS | {"endpoints", "bus", "plan", "holding"},
-    "sources": BASE | CHECKS | {"endpoints", "bus", "plan", "holding", "sinks"},
+    "sinks": BASE | CHECKS | {"wire", "endpoints", "bus", "plan", "holding"},
+    "sources": BASE | CHECKS | {"wire", "endpoints", "bus", "plan", "holding", "sinks"},
     "reloading": LINE - {"node", "reloading"},
     "node": LINE - {"node"},
     "views": BASE | {"settings", "wire", "endpoints", "bus", "node"},

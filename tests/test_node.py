@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from switchcast import Event
 from switchcast.endpoints import make_endpoint
 from switchcast.errors import EndpointDenied, EndpointUnavailable, EventTooLarge, UrlError, UsageError
-from switchcast.line.gaps import Gap
 from switchcast.line.loops import Hearer, loop_guard
 from switchcast.node import Node, Route, Sink, Source
+from switchcast.wire.gap_record import Gap
 
 
 def node_of(source: Given, *sinks: Sink, drain: float = GENEROUS) -> Node:

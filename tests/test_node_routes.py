@@ -14,9 +14,10 @@ from switchcast.endpoints import Endpoint, EndpointUrl
 from switchcast.endpoints.memory import MemoryEndpoint
 from switchcast.errors import UsageError
 from switchcast.line.addresses import Allowed
-from switchcast.line.gaps import LossWatch, is_gap
+from switchcast.line.gaps import LossWatch
 from switchcast.line.plan import union_of
 from switchcast.node import Node, Route, Sink, Source
+from switchcast.wire.gap_record import is_gap
 
 
 def test_a_source_and_a_sink_that_routes_share_are_opened_once_and_closed_once() -> None:

@@ -11,9 +11,9 @@ from viewing import WALL, channel, fired
 from switchcast import Event, StockFrames
 from switchcast._native import Matcher
 from switchcast.errors import UsageError
-from switchcast.line.gaps import Gap
 from switchcast.views.picture import MOST_ROWS, Picture, ViewsSettings, holds
 from switchcast.views.telling import Snapshot
+from switchcast.wire.gap_record import Gap
 
 
 def register(user: str, node: str = "fs1", contact: str = "", **more: Any) -> Event:

@@ -20,9 +20,9 @@ from switchcast.app.config import Configuration, load
 from switchcast.app.daemon import Daemon
 from switchcast.app.picture import Watching
 from switchcast.errors import ConfigurationError, UsageError
-from switchcast.line.gaps import Gap
 from switchcast.simulation import Cluster, Switch
 from switchcast.simulation.eventsocket import EventSocketServer
+from switchcast.wire.gap_record import Gap
 
 REFRESH = "100ms"
 NEVER = "1h"

@@ -24,8 +24,8 @@ from switchcast.endpoints import make_endpoint
 from switchcast.endpoints.udp import DatagramEndpoint
 from switchcast.errors import EndpointClosed, EventTooLarge
 from switchcast.keys import GroupKeys
-from switchcast.line.gaps import is_gap
 from switchcast.node import Node, Route, Sink, Source
+from switchcast.wire.gap_record import is_gap
 
 PATIENCE = 20.0
 MODES = pytest.mark.parametrize("mode", ["traced", "sealed"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from switchcast import Event
-from switchcast.line.gaps import Gap
 from switchcast.rules.engine import Engine
 from switchcast.rules.origin import HOPS, MAX_HOPS, ORIGIN, hops_of, origin_headers
 from switchcast.rules.settings import RuleSettings
+from switchcast.wire.gap_record import Gap
 
 
 def rule(name: str = "r", on: str = "all") -> RuleSettings:

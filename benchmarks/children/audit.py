@@ -21,7 +21,7 @@ from switchcast import Event
 from switchcast.endpoints.base import Endpoint
 from switchcast.guard.audit.classifier import Classifier
 from switchcast.guard.audit.inventory import Audit
-from switchcast.line.gaps import is_gap
+from switchcast.wire.gap_record import is_gap
 
 PATIENCE_SECONDS = 5.0
 MARKS = "!$&'()*,-./_~"

@@ -33,7 +33,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal, get_args
 
 from switchcast._native import Event, Matcher
-from switchcast.line.gaps import Gap
+from switchcast.wire.gap_record import Gap
 
 __all__ = ["DROP_REASONS", "OVERFLOWS", "QUEUE_EVENTS", "Bus", "Overflow", "Subscription", "deliver"]
 

@@ -30,12 +30,12 @@ from switchcast._native import Event
 from switchcast.bus import QUEUE_EVENTS, Bus, Overflow, Subscription, deliver
 from switchcast.errors import SwitchcastError, UsageError
 from switchcast.line.duplicates import Duplicates
-from switchcast.line.gaps import Gap, parted
 from switchcast.line.plan import Plan, Policy, Route, Sink, Source, matcher_for, unchanged
 from switchcast.line.reloading import Parts, lead, make_parts, replace_parts
 from switchcast.line.sinks import Outlet
 from switchcast.line.sources import Feed, Lane
 from switchcast.line.state import State, note_connection
+from switchcast.wire.gap_record import Gap, parted
 
 __all__ = ["Node", "Plan", "Policy", "Route", "Sink", "Source", "unchanged"]
 

@@ -1,7 +1,7 @@
 //! The ring of a reliable receiver: what it has no room for is told in its place, as a gap record like any other.
 //!
 //! A gap record is an event, `CUSTOM switchcast::gap`, which this host vouches for (`Trust::Local`), so nobody else can
-//! put one into the stream. `src/switchcast/line/gaps.py` has its headers.
+//! put one into the stream. `src/switchcast/wire/gap_record.py` has its headers.
 
 use super::poll::Wake;
 use super::ring::Ring;

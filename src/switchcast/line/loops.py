@@ -17,15 +17,14 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from switchcast._native import Event, resendable
-from switchcast.line.gaps import GAP_SUBCLASS, is_gap
+from switchcast.wire.gap_record import GAP_SUBCLASS, is_gap
+from switchcast.wire.refire import MULTICAST_SUBCLASSES
 
-__all__ = ["NEVER_RESENT", "Hearer", "hearer_of", "loop_guard"]
+__all__ = ["Hearer", "hearer_of", "loop_guard"]
 
 Hearer = Literal["group", "switch", "other"]
 """Who hears what a sink sends: other nodes, a switch, or nobody who would send it back."""
 
-NEVER_RESENT: Final = frozenset({"multicast::event", "multicast::peerup", "multicast::peerdown"})
-"""Subclasses of CUSTOM that the stock module never sends, next to LOG events."""
 _HEARERS: Final[dict[str, Hearer]] = {"multicast": "group", "udp": "group", "esl": "switch"}
 
 
@@ -40,7 +39,7 @@ def loop_guard(hearer: Hearer, node: str, *, gaps: bool = False) -> Callable[[li
     Without ``gaps`` it keeps gap records, as in an archive that is replayed, from groups and switches too.
     """
     if hearer == "group":
-        subclasses = sorted(NEVER_RESENT if gaps else NEVER_RESENT | {GAP_SUBCLASS})
+        subclasses = sorted(MULTICAST_SUBCLASSES if gaps else MULTICAST_SUBCLASSES | {GAP_SUBCLASS})
         return lambda events: resendable(events, subclasses)
     if hearer == "switch":
         own = node or None

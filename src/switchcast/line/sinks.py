@@ -21,10 +21,10 @@ import structlog
 from switchcast._native import TRAILER, Event
 from switchcast.bus import Subscription
 from switchcast.errors import EventTooLarge, SwitchcastError
-from switchcast.line.gaps import Gap
 from switchcast.line.loops import loop_guard
 from switchcast.line.plan import Sink
 from switchcast.line.state import State, broken_pipe, for_good, pauses
+from switchcast.wire.gap_record import Gap
 
 if TYPE_CHECKING:
     from switchcast.endpoints import Endpoint

@@ -27,9 +27,10 @@ from switchcast.endpoints.esl import EslEndpoint
 from switchcast.errors import SwitchcastError
 from switchcast.line.addresses import Allowed
 from switchcast.line.duplicates import Duplicates
-from switchcast.line.gaps import Gap, GapLog, LossWatch
+from switchcast.line.gaps import GapLog, LossWatch
 from switchcast.line.plan import Route
 from switchcast.line.state import State, Status, for_good, pauses
+from switchcast.wire.gap_record import Gap
 
 if TYPE_CHECKING:
     from switchcast.line.holding import Hold

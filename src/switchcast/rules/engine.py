@@ -27,6 +27,7 @@ from switchcast.rules.limits import Debounce, OncePer, TokenBucket, short_key
 from switchcast.rules.origin import hops_of, refusal
 from switchcast.rules.settings import RuleSettings
 from switchcast.rules.template import Template
+from switchcast.wire.gap_record import GAP_SUBCLASS, is_gap
 
 __all__ = ["REFUSALS", "Engine", "Firing", "Reason", "Verdict"]
 
@@ -36,7 +37,6 @@ Reason = Literal[
 REFUSALS: Final[tuple[Reason, ...]] = ("gap", "untrusted", "unsigned", "hops", "own", "sender", "once", "rate")
 """Why an event that matched fires nothing, each counted as ``refused_<reason>``."""
 
-_GAP: Final = "switchcast::gap"
 _SHOWN: Final = 64
 
 
@@ -143,7 +143,7 @@ class _Rule:
         self.matcher = Matcher(settings.on, settings.where, node=node)
         self.debounce = Debounce[Event](settings.debounce) if settings.debounce is not None else None
         self._counts: Counter[str] = Counter()
-        self._sees_gaps = Matcher(settings.on).matches(Event("CUSTOM", {"Event-Subclass": _GAP}))
+        self._sees_gaps = Matcher(settings.on).matches(Event("CUSTOM", {"Event-Subclass": GAP_SUBCLASS}))
         self._trust = TrustCheck(
             stock=settings.trust == "stock", signed=settings.require == "signed", signers=settings.signers
         )
@@ -191,7 +191,7 @@ class _Rule:
 
     def _refusal(self, event: Event) -> Reason | None:
         """Why this event may not fire the rule, whatever the time."""
-        if self._sees_gaps and event.name == "CUSTOM" and event.subclass == _GAP:
+        if self._sees_gaps and is_gap(event):
             return "gap"
         distrust = self._trust.refusal(event)
         if distrust is not None:

@@ -14,6 +14,7 @@ from switchcast._native import EVENT_NAMES, Event
 from switchcast.simulation.registrar import Registrar, SipRegistration
 from switchcast.simulation.stage import DOMAIN, SECOND, Mailbox, Stage, UserAgent
 from switchcast.simulation.templates import Step, Timing, Values, gmt, local, new_uuid, scripts, wire
+from switchcast.wire.refire import MULTICAST_EVENT
 
 if TYPE_CHECKING:
     from switchcast.simulation.call import Call
@@ -330,7 +331,7 @@ class Switch:
         event = text.with_origin(self._source, micros * 1000)
         if event.name in _STATES:
             self._learn(event)
-        elif event.subclass == "multicast::event":
+        elif event.subclass == MULTICAST_EVENT:
             self._hear(event)
         stage.out.append((stage.now / SECOND, self.index, event))
         return event

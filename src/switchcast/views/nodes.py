@@ -40,6 +40,7 @@ from switchcast._native import Event
 from switchcast.settings import Duration, Settings
 from switchcast.views.losses import Losses
 from switchcast.views.telling import WORTH, Snapshot, Sure, Told, Trust, told
+from switchcast.wire.refire import MULTICAST_EVENT
 
 __all__ = ["ESTABLISHED_EVENTS", "MOST_NAME_CHARACTERS", "Nodes", "NodesSettings", "Turn"]
 
@@ -53,7 +54,6 @@ _MOST_CHANGES: Final = 200_000
 """Names that wait for ``changes``: who has asked once may never ask again."""
 _MOST_CHARACTERS: Final = 64
 """Of a version or a Core-UUID, which have some 50 and 36."""
-_REFIRED: Final = "multicast::event"
 
 _WHOLE: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _DECIMAL: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
@@ -147,7 +147,7 @@ class Nodes:
             if not name:
                 continue
             trust = event.trust
-            if event.name == "CUSTOM" and event.subclass == _REFIRED:
+            if event.name == "CUSTOM" and event.subclass == MULTICAST_EVENT:
                 inner = told(event)
                 if inner is not None and inner.prefix:
                     number = _number(_WHOLE, inner.get("Event-Sequence"))

@@ -37,6 +37,7 @@ from pydantic import Field
 
 from switchcast._native import Event
 from switchcast.settings import Duration, Settings
+from switchcast.wire.refire import MULTICAST_EVENT
 
 __all__ = [
     "BINDINGS",
@@ -49,7 +50,7 @@ __all__ = [
     "PeersSettings",
 ]
 
-BINDINGS: Final = "HEARTBEAT CUSTOM multicast::event"
+BINDINGS: Final = f"HEARTBEAT CUSTOM {MULTICAST_EVENT}"
 """The events that peers are known by."""
 MOST_NAME_CHARACTERS: Final = 256
 """Characters of a sender's name: a header can hold a mebibyte of it, and a thousand of those are kept."""
@@ -372,7 +373,7 @@ def _heartbeat_of(event: Event) -> _Heartbeat | None:
     name = event.name
     if name == "HEARTBEAT":
         sender, core, number = event.sender, event.core_uuid, event.sequence
-    elif name == "CUSTOM" and event.subclass == "multicast::event" and event.get("Orig-Event-Name") == "HEARTBEAT":
+    elif name == "CUSTOM" and event.subclass == MULTICAST_EVENT and event.get("Orig-Event-Name") == "HEARTBEAT":
         sender, core = event.get("Orig-Multicast-Sender"), event.get("Orig-Core-UUID")
         number = event.sequence  # the switch's that re-fired it, which tells one from the next as well
     else:

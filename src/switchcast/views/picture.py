@@ -34,6 +34,8 @@ from switchcast.views.nodes import Nodes, Turn
 from switchcast.views.presence import Presence, PresenceSettings
 from switchcast.views.registrations import Registrations, RegistrationsSettings
 from switchcast.views.telling import Snapshot, View, told
+from switchcast.wire.gap_record import GAP_SUBCLASS
+from switchcast.wire.refire import MULTICAST_EVENT
 
 __all__ = ["MOST_ROWS", "VIEWS", "Doubt", "Page", "Picture", "ViewsSettings", "holds"]
 
@@ -42,8 +44,6 @@ MOST_ROWS: Final = 10_000
 """Rows of one page: an answer has to be made in one go, while which the node does nothing else."""
 MOST_DOUBTED: Final = 1000
 """Nodes of which it is remembered since when and why they are doubted."""
-_MULTICAST_EVENT: Final = "multicast::event"
-_GAP: Final = "switchcast::gap"
 _NAMES: Final = frozenset(EVENT_NAMES)
 
 
@@ -107,7 +107,7 @@ class Picture:
         kinds = sorted(self._learning)
         names = [kind for kind in kinds if kind in _NAMES]
         subclasses = [kind for kind in kinds if kind not in _NAMES]
-        return " ".join([*names, "CUSTOM", *subclasses, _MULTICAST_EVENT, _GAP])
+        return " ".join([*names, "CUSTOM", *subclasses, MULTICAST_EVENT, GAP_SUBCLASS])
 
     def view(self, name: str) -> View:
         """The view of this name. Raises ``UsageError`` where there is none."""
@@ -196,8 +196,8 @@ class Picture:
             kind = event.name
             if kind == "CUSTOM":
                 kind = event.subclass or ""
-                if kind in (_MULTICAST_EVENT, _GAP):
-                    if kind == _GAP:
+                if kind in (MULTICAST_EVENT, GAP_SUBCLASS):
+                    if kind == GAP_SUBCLASS:
                         self._miss(event, now, doubted)
                         continue
                     kind = event.get("Orig-Event-Subclass") or event.get("Orig-Event-Name") or ""

@@ -18,7 +18,7 @@ from switchcast.app.api.problems import Problem
 from switchcast.app.api.reply import Described, problems, reply
 from switchcast.guard.audit.classifier import Classifier
 from switchcast.guard.audit.inventory import Audit
-from switchcast.line.gaps import is_gap
+from switchcast.wire.gap_record import is_gap
 
 __all__ = ["AuditBody", "Auditing", "audit_router"]
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from switchcast._native import Event, Matcher
-from switchcast.line.gaps import is_gap
+from switchcast.wire.gap_record import is_gap
 
 __all__ = ["Missed", "Place", "Reading", "Recent", "Selection", "rendered"]
 

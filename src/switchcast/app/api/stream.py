@@ -31,7 +31,7 @@ from starlette.types import Message, Receive, Scope, Send
 from switchcast._native import __version__
 from switchcast.app.api.hub import Hub, Reader
 from switchcast.app.api.recent import Missed, Place, Reading, Selection
-from switchcast.line.gaps import is_gap
+from switchcast.wire.gap_record import is_gap
 
 __all__ = ["HEARTBEAT_SECONDS", "STALLED_SECONDS", "EventStream"]
 

@@ -17,7 +17,7 @@ from switchcast.archive.recovery import Checked
 from switchcast.archive.recovery import check as check_archive
 from switchcast.archive.recovery import repair as repair_archive
 from switchcast.errors import EndpointUnavailable
-from switchcast.line.gaps import Gap
+from switchcast.wire.gap_record import Gap
 
 __all__ = ["app"]
 

@@ -25,7 +25,7 @@ from switchcast.app.reports.audit_report import Ended
 from switchcast.app.reports.audit_words import how_many, length_of
 from switchcast.endpoints import Endpoint
 from switchcast.guard.audit.inventory import COVERED_COVERAGE, COVERED_EVENTS, Audit
-from switchcast.line.gaps import is_gap
+from switchcast.wire.gap_record import is_gap
 
 __all__ = ["Hearing", "Limits"]
 

@@ -22,7 +22,7 @@ from switchcast.app.cli.options import Bindings, For, Source, Where, matcher_of,
 from switchcast.app.cli.render import family_style, printable, sender_style
 from switchcast.app.cli.running import run, run_until
 from switchcast.endpoints import Endpoint, make_endpoint
-from switchcast.line.gaps import is_gap
+from switchcast.wire.gap_record import is_gap
 
 __all__ = ["stats"]
 

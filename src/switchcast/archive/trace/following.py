@@ -18,13 +18,13 @@ from typing import Final, Protocol
 
 from switchcast._native import Event
 from switchcast.archive.terms import Term
-from switchcast.archive.trace.lacking import GAP_KIND
 from switchcast.archive.trace.legs import make_leg
 from switchcast.archive.trace.sightings import Known, Sighting, distinct, in_order, merged
 from switchcast.archive.trace.steps import command_of
 from switchcast.archive.trace.story import Leg, Missing, Story
 from switchcast.archive.trace.telling import tell
 from switchcast.archive.trace.web import LIKELY_SECONDS, Web, likely, likely_pairs
+from switchcast.wire.gap_record import GAP_SUBCLASS
 
 __all__ = ["Bounds", "Found", "Search", "gather"]
 
@@ -238,8 +238,8 @@ class _Following:
 
     def _gaps(self, members: Collection[str], web: Web) -> list[Sighting]:
         times = [each.time / 1e6 for leg in members for each in web.sightings.get(leg, ())]
-        asked = self._search([Term.named(GAP_KIND)], min(times) - 60.0, max(times) + 60.0)
-        return [each for each in distinct(asked) if each.kind == GAP_KIND]
+        asked = self._search([Term.named(GAP_SUBCLASS)], min(times) - 60.0, max(times) + 60.0)
+        return [each for each in distinct(asked) if each.kind == GAP_SUBCLASS]
 
 
 def _named_by(seen: Sighting) -> Iterator[Term]:

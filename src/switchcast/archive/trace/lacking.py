@@ -8,11 +8,10 @@ from typing import Final
 
 from switchcast.archive.trace.sightings import Sighting
 from switchcast.archive.trace.story import Leg, Link, Missing
+from switchcast.wire.gap_record import GAP_SUBCLASS
 
-__all__ = ["GAP_KIND", "lacking"]
+__all__ = ["lacking"]
 
-GAP_KIND: Final = "switchcast::gap"
-"""The subclass of a node's own records of what it lost."""
 _AROUND: Final = 5_000_000
 """Microseconds before and behind a call in which lost events can have been its own."""
 _CLOCKS: Final = 1_000_000
@@ -45,7 +44,7 @@ def lacking(
     nodes = {"", *(leg.node for leg in legs)}
     for each in seen:
         sender = each.get("Gap-Sender")
-        vouched = each.kind == GAP_KIND and each.event.trust == "local"  # others can claim what they like
+        vouched = each.kind == GAP_SUBCLASS and each.event.trust == "local"  # others can claim what they like
         if vouched and sender in nodes and began - _AROUND <= each.time <= ended + _AROUND:
             yield _gap(each, sender)
     yield from _clocks(legs, seen)

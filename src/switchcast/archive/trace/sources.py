@@ -10,9 +10,9 @@ from switchcast._native import Event
 from switchcast.archive.reading import ArchiveReader
 from switchcast.archive.terms import Term, terms_of
 from switchcast.archive.trace.following import Search
-from switchcast.archive.trace.lacking import GAP_KIND
 from switchcast.archive.trace.sightings import sighting
 from switchcast.archive.trace.steps import command_of
+from switchcast.wire.gap_record import GAP_SUBCLASS
 
 __all__ = ["MOST_COLLECTED", "Collected", "in_archive"]
 
@@ -83,7 +83,7 @@ def _is_of_a_call(event: Event) -> bool:
     seen = sighting(event)
     if seen is None:
         return False
-    return bool(seen.leg or seen.kind in {GAP_KIND, "conference::maintenance"} or command_of(seen)[0])
+    return bool(seen.leg or seen.kind in {GAP_SUBCLASS, "conference::maintenance"} or command_of(seen)[0])
 
 
 def _terms_of(event: Event) -> Iterator[Term]:
