@@ -69,6 +69,15 @@ socket = "{folder}/control.sock"
 [peers]
 timeout = "90s"
 
+[views]
+refresh = "2m"
+
+[views.nodes]
+timeout = "3m"
+
+[views.registrations]
+multiple = "yes"
+
 """
     + TWO_ENDPOINTS
     + """

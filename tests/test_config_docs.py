@@ -22,8 +22,12 @@ from switchcast.app.config.model import (
 )
 from switchcast.app.config.stock_xml import PARAMS
 from switchcast.quantities import parse_duration
+from switchcast.views.calls import CallsSettings
+from switchcast.views.nodes import NodesSettings
 from switchcast.views.peers import PeersSettings
 from switchcast.views.picture import ViewsSettings
+from switchcast.views.presence import PresenceSettings
+from switchcast.views.registrations import RegistrationsSettings
 
 PAGE = (Path(__file__).parent.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
 TABLES: list[tuple[str, type[BaseModel]]] = [
@@ -34,6 +38,10 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("control", ControlSettings),
     ("peers", PeersSettings),
     ("views", ViewsSettings),
+    ("views.nodes", NodesSettings),
+    ("views.registrations", RegistrationsSettings),
+    ("views.presence", PresenceSettings),
+    ("views.calls", CallsSettings),
     ("endpoints", EndpointSettings),
     ("route", RouteSettings),
 ]

@@ -56,6 +56,42 @@ def listed(user: str) -> dict[str, str]:
     }
 
 
+# Settings
+
+
+def test_each_setting_reaches_its_view() -> None:
+    picture = Picture(
+        ViewsSettings.model_validate(
+            {
+                "nodes": {"timeout": 5, "forget": 2000},
+                "registrations": {"grace": 100, "multiple": "yes"},
+                "presence": {"forget": 900},
+                "calls": {"quiet": 600, "forget": 1500},
+            }
+        )
+    )
+    second = "<sip:1000@192.0.2.10:5060>"
+    take(picture, register("1000"), register("1000", contact=second, call_id="another"), channel("CHANNEL_CREATE", "a"))
+    said: dict[str, Any] = {"from": "1001@example.com", "status": "Unregistered"}
+    take(picture, fired("PRESENCE_IN", **said))
+    assert len(rows(picture, "registrations")) == 2, "of one account, for its profile allows several"
+    assert {row["state"] for row in rows(picture, "nodes")} == {"up"}
+    picture.tick(7.0)
+    assert {row["state"] for row in rows(picture, "nodes", 7.0)} == {"down"}
+    picture.tick(690.0)
+    assert {row["sure"] for row in rows(picture, "registrations", 690.0)} == {"doubtful"}, "within their grace"
+    picture.tick(702.0)
+    assert rows(picture, "registrations", 702.0) == []
+    assert [row["user"] for row in rows(picture, "presence", 702.0)] == ["1001@example.com"]
+    picture.tick(1300.0)
+    assert rows(picture, "presence", 1300.0) == []
+    assert [row["id"] for row in rows(picture, "calls", 1300.0)] == ["a"]
+    picture.tick(1700.0)
+    assert rows(picture, "calls", 1700.0) == []
+    picture.tick(2100.0)
+    assert rows(picture, "nodes", 2100.0) == []
+
+
 # Who learns from what
 
 

@@ -214,6 +214,22 @@ async def test_other_settings_are_taken_over_while_it_runs(tmp_path: Path) -> No
             assert watching.asked() == []
 
 
+@in_a_loop
+async def test_who_is_only_asked_more_often_is_not_forgotten(tmp_path: Path) -> None:
+    async with switches() as (_, servers):
+        file = written(tmp_path, servers[0].port, refresh=NEVER)
+        async with watched(file) as (daemon, watching):
+            await until(lambda: watching.asked()[0]["at"])
+            before, answered = watching.picture, watching.counters()["asked"]["answered"]
+            written(tmp_path, servers[0].port, refresh=REFRESH, more="voicemail = false")
+            await daemon.reload()
+            await until(lambda: watching.counters()["asked"]["answered"] > answered + 1)
+            assert watching.picture is before
+            written(tmp_path, servers[0].port, more="nodes = {timeout = '2m'}")
+            await daemon.reload()
+            assert watching.picture is not before
+
+
 class Broken:
     """A view with a fault: it fails on every event."""
 

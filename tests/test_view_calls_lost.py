@@ -293,7 +293,7 @@ def test_a_forged_end_keeps_no_leg_away_from_a_switch_that_proves_more() -> None
 
 
 def test_a_full_table_refuses_strangers_and_gives_their_legs_up_for_others() -> None:
-    view = Calls(CallsSettings(most=3))
+    view = Calls(most=3)
     feed(view, *(begun(f"x{number}", trust="stock", call="x") for number in range(5)))
     assert (len(view.legs()), view.counters()["refused_full"]) == (3, 2)
     feed(view, *(begun(f"m{number}", trust="member") for number in range(4)))

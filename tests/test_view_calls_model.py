@@ -206,7 +206,7 @@ def listing(node: str, begun: float, rows: dict[str, tuple[str, str]], core: str
 @PROPERTY
 @given(st.lists(steps, max_size=40))
 def test_whatever_is_heard_each_leg_is_in_one_call_and_changes_tell_everything(steps: list[tuple[str, Any]]) -> None:
-    view = Calls(CallsSettings(most=3, quiet=1000.0, forget=7000.0))
+    view = Calls(CallsSettings(quiet=1000.0, forget=7000.0), most=3)
     watched = Watched(view)
     now = 10.0
     for what, argument in steps:

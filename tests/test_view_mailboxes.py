@@ -11,7 +11,7 @@ from strategies import PROPERTY
 from viewing import WALL, Watched, feed, fired, replayed
 
 from switchcast import Event
-from switchcast.views.mailboxes import Mailboxes, MailboxesSettings, account_of, counts_of
+from switchcast.views.mailboxes import Mailboxes, account_of, counts_of
 from switchcast.views.telling import Snapshot, Trust
 
 ACCOUNT = "1000@example.com"
@@ -176,7 +176,7 @@ def test_where_stock_is_all_there_is_it_changes_what_was_asked() -> None:
 
 
 def test_a_full_table_refuses_strangers_and_gives_their_rows_up_for_others() -> None:
-    view = Mailboxes(MailboxesSettings(most=3))
+    view = Mailboxes(most=3)
     for number in range(5):
         feed(view, waiting("1/0", account=f"x{number}@example.com", trust="stock"))
     assert (len(view), view.counters()["refused_full"]) == (3, 2)
@@ -206,7 +206,7 @@ counts = st.integers(-5, 2_000_000)
 def test_counts_are_never_negative_and_changes_tell_everything(
     steps: list[tuple[str, int, int, int, bool]],
 ) -> None:
-    view = Mailboxes(MailboxesSettings(most=3))
+    view = Mailboxes(most=3)
     watched = Watched(view)
     for number, (what, who, new, saved, late) in enumerate(steps):
         now, node = float(number), f"fs{who % 2}"

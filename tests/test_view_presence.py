@@ -270,7 +270,7 @@ def test_a_stranger_changes_neither_words_nor_calls(writer: Trust) -> None:
 
 
 def test_the_table_and_the_calls_of_one_are_bounded() -> None:
-    view = Presence(PresenceSettings(most=2_000))
+    view = Presence(most=2_000)
     feed(view, *(on_call(f"u{number}", "active") for number in range(MOST_CALLS_EACH + 5)))
     assert (only(view)["calls"], view.counters()["refused_calls"]) == (MOST_CALLS_EACH, 5)
     feed(view, *(words("Here", user=f"{number}@example.com") for number in range(2_500)))
@@ -280,7 +280,7 @@ def test_the_table_and_the_calls_of_one_are_bounded() -> None:
 
 
 def test_a_strangers_calls_go_with_the_row_that_is_given_up() -> None:
-    view = Presence(PresenceSettings(most=1))
+    view = Presence(most=1)
     feed(view, on_call("u1", "active", trust="stock"))
     feed(view, words("Here", user="1001@example.com", trust="member"))
     assert (only(view)["user"], view.counters()["calls"]) == ("1001@example.com", 0)
@@ -323,7 +323,7 @@ def test_of_a_simulated_cluster_it_says_what_each_switch_said_last() -> None:
 def test_whatever_happens_calls_are_counted_once_and_changes_tell_everything(
     steps: list[tuple[str, int, int, str, Trust]],
 ) -> None:
-    view = Presence(PresenceSettings(most=2, forget=10.0))
+    view = Presence(PresenceSettings(forget=10.0), most=2)
     watched = Watched(view)
     for number, (what, who, which, info, trust) in enumerate(steps):
         now, node, user = number * 3.0, f"fs{which}", f"{who}@example.com"

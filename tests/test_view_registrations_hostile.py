@@ -10,7 +10,7 @@ from registering import DOMAIN, WALL, expire, held, listed, register, snapshot, 
 
 from switchcast.views import registration_table, registrations
 from switchcast.views.registration_reading import MOST_CHARACTERS
-from switchcast.views.registrations import Registrations, RegistrationsSettings
+from switchcast.views.registrations import Registrations
 from switchcast.views.telling import Trust, told
 
 # Strangers
@@ -53,7 +53,7 @@ def test_an_ending_that_a_stranger_made_up_keeps_no_snapshot_from_telling() -> N
 
 
 def test_the_table_is_bounded_and_members_come_before_strangers() -> None:
-    view = Registrations(RegistrationsSettings(most=3))
+    view = Registrations(most=3)
     for user in "abcd":
         tell(view, 0.0, register(user, trust="stock"))
     assert sorted(held(view)) == ["a", "b", "c"]

@@ -114,10 +114,11 @@ class Watching:
                     asker.stop()
 
     def change(self, configuration: Configuration) -> None:
-        """Go on with another configuration. Other limits begin another picture."""
-        if configuration.views != self.settings:
-            self.settings = configuration.views
+        """Go on with another configuration. Other limits, or others to ask, begin another picture."""
+        before, self.settings = self.settings, configuration.views
+        if not self.settings.same_picture(before):
             self.picture = Picture(self.settings)
+        if self.settings != before:
             for asker in self._askers.values():
                 asker.soon()
         self._ask_those(asked_endpoints(configuration))

@@ -20,12 +20,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from pydantic import Field
+from pydantic import model_validator
 
 from switchcast.settings import Duration, Settings
 from switchcast.views.channels import KINDS, Channels
 from switchcast.views.legs import Leg, lasted, leg_row
-from switchcast.views.telling import WORTH, Snapshot, Told
+from switchcast.views.telling import ROOM, WORTH, Snapshot, Told
 
 __all__ = ["MOST_LEGS_SHOWN", "MOST_WAITING", "Calls", "CallsSettings"]
 
@@ -38,25 +38,32 @@ _SHOWN_AS: Final = {"unheld": "active", "ring_wait": "ringing", "dialing": "ring
 
 
 class CallsSettings(Settings):
-    """The ``[views.calls]`` table."""
+    """The ``[views.calls]`` table: legs of which nobody says that they have ended."""
 
-    most: int = Field(default=200_000, ge=1, le=10_000_000)
-    """Legs in all, however many are invented."""
     quiet: Duration = 3600.0
-    """A leg of which nothing was heard for this long is doubtful."""
+    """A leg of which nothing was heard for this long is doubtful; a switch that is asked lists those that go on."""
     forget: Duration = 86400.0
     """A leg of which nothing was heard for this long is taken to have ended."""
 
+    @model_validator(mode="after")
+    def _doubted_before_it_is_gone(self) -> CallsSettings:
+        if self.quiet > self.forget:
+            raise ValueError(
+                f"quiet ({self.quiet:g}s) is longer than forget ({self.forget:g}s): a leg would be gone before it is "
+                "doubtful; make forget the longer one"
+            )
+        return self
+
 
 class Calls:
-    """The view ``calls``: a row a call, with its legs."""
+    """The view ``calls``: a row a call, with its legs. ``most``: legs in all, however many are invented."""
 
     name = "calls"
     kinds: Collection[str] = KINDS
 
-    def __init__(self, settings: CallsSettings | None = None) -> None:
+    def __init__(self, settings: CallsSettings | None = None, *, most: int = ROOM) -> None:
         self.settings = settings or CallsSettings()
-        self._channels = Channels(self.settings.most, self.settings.quiet, self.settings.forget)
+        self._channels = Channels(most, self.settings.quiet, self.settings.forget)
         self._calls: dict[str, set[str]] = {}
         self._call_of: dict[str, str] = {}
         self._changed: dict[str, None] | None = None

@@ -16,13 +16,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import Field
-
-from switchcast.settings import Settings
 from switchcast.views.ledger import Ledger
-from switchcast.views.telling import Snapshot, Sure, Told, Trust
+from switchcast.views.telling import ROOM, Snapshot, Sure, Told, Trust
 
-__all__ = ["Mailboxes", "MailboxesSettings"]
+__all__ = ["Mailboxes"]
 
 MOST_MESSAGES: Final = 1_000_000
 """More than anybody keeps: a count beyond it is taken for it."""
@@ -42,13 +39,6 @@ _TOTALS: Final = {
 Counts = tuple[int, int, int, int]
 
 
-class MailboxesSettings(Settings):
-    """The ``[views.mailboxes]`` table."""
-
-    most: int = Field(default=200_000, ge=1, le=10_000_000)
-    """Mailboxes in all, however many are invented."""
-
-
 @dataclass(slots=True, eq=False)
 class _Mailbox:
     """``counts``: messages new, saved, urgent new, urgent saved."""
@@ -64,14 +54,13 @@ class _Mailbox:
 
 
 class Mailboxes:
-    """The view ``mailboxes``: a row an account."""
+    """The view ``mailboxes``: a row an account. ``most``: in all, however many are invented."""
 
     name = "mailboxes"
     kinds: Collection[str] = frozenset({"MESSAGE_WAITING", "vm::maintenance"})
 
-    def __init__(self, settings: MailboxesSettings | None = None) -> None:
-        self.settings = settings or MailboxesSettings()
-        self._boxes: Ledger[_Mailbox] = Ledger(self.settings.most)
+    def __init__(self, *, most: int = ROOM) -> None:
+        self._boxes: Ledger[_Mailbox] = Ledger(most)
 
     def __len__(self) -> int:
         return len(self._boxes)

@@ -69,7 +69,7 @@ _FIGURES: Final[Mapping[str, str]] = {
 
 
 class NodesSettings(Settings):
-    """Which switches count as up."""
+    """The ``[views.nodes]`` table: which switches count as up."""
 
     timeout: Duration = 60.0
     """Unheard for longer than this is down; three heartbeats of a stock switch."""

@@ -29,11 +29,11 @@ from switchcast._native import EVENT_NAMES, Event
 from switchcast.errors import UsageError
 from switchcast.settings import Duration, Settings
 from switchcast.views.calls import Calls, CallsSettings
-from switchcast.views.mailboxes import Mailboxes, MailboxesSettings
-from switchcast.views.nodes import Nodes, Turn
+from switchcast.views.mailboxes import Mailboxes
+from switchcast.views.nodes import Nodes, NodesSettings, Turn
 from switchcast.views.presence import Presence, PresenceSettings
 from switchcast.views.registrations import Registrations, RegistrationsSettings
-from switchcast.views.telling import Snapshot, View, told
+from switchcast.views.telling import ROOM, Snapshot, View, told
 from switchcast.wire.gap_record import GAP_SUBCLASS
 from switchcast.wire.refire import MULTICAST_EVENT
 
@@ -56,8 +56,21 @@ class ViewsSettings(Settings):
     """How often each of them is asked again; less often where its answers take long."""
     voicemail: bool = True
     """Whether each is asked for the messages of the mailboxes that were heard of."""
-    most: int = Field(default=200_000, ge=1, le=10_000_000)
+    most: int = Field(default=ROOM, ge=1, le=10_000_000)
     """Registrations, users with a presence, mailboxes and call legs, of each; strangers can invent any number."""
+    nodes: NodesSettings = NodesSettings()
+    """Which switches count as up."""
+    registrations: RegistrationsSettings = RegistrationsSettings()
+    """Who counts as registered."""
+    presence: PresenceSettings = PresenceSettings()
+    """How long users are remembered."""
+    calls: CallsSettings = CallsSettings()
+    """Legs of which nobody says that they have ended."""
+
+    def same_picture(self, other: ViewsSettings) -> bool:
+        """Whether a picture that was kept by ``other`` is one by these, though switches are asked otherwise."""
+        asking = {"refresh", "voicemail"}
+        return self.model_dump(exclude=asking) == other.model_dump(exclude=asking)
 
 
 class Doubt(TypedDict):
@@ -83,13 +96,13 @@ class Picture:
     """The five views of one cluster, kept together. Pure: ``now`` is monotonic seconds, ``wall`` only for display."""
 
     def __init__(self, settings: ViewsSettings | None = None) -> None:
-        most = (settings or ViewsSettings()).most
-        self.nodes = Nodes()
+        settings = settings or ViewsSettings()
+        self.nodes = Nodes(settings.nodes)
         self._others: tuple[View, ...] = (
-            Registrations(RegistrationsSettings(most=most)),
-            Presence(PresenceSettings(most=most)),
-            Mailboxes(MailboxesSettings(most=most)),
-            Calls(CallsSettings(most=most)),
+            Registrations(settings.registrations, settings.most),
+            Presence(settings.presence, most=settings.most),
+            Mailboxes(most=settings.most),
+            Calls(settings.calls, most=settings.most),
         )
         self.views: dict[str, View] = {view.name: view for view in (self.nodes, *self._others)}
         self.gaps = 0

@@ -32,12 +32,10 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
-from pydantic import Field
-
 from switchcast.settings import Duration, Settings
 from switchcast.views.ledger import Ledger, cut
 from switchcast.views.mailboxes import account_of
-from switchcast.views.telling import Snapshot, Sure, Told, Trust
+from switchcast.views.telling import ROOM, Snapshot, Sure, Told, Trust
 from switchcast.views.words import CALLS, LISTED, REGISTERED, UNREGISTERED, State, Words, lasting, said
 
 __all__ = ["MOST_CALLS_EACH", "Presence", "PresenceSettings"]
@@ -55,8 +53,6 @@ _REGISTRATION: Final = frozenset({"", "Registered", "Unregistered"})
 class PresenceSettings(Settings):
     """The ``[views.presence]`` table."""
 
-    most: int = Field(default=200_000, ge=1, le=10_000_000)
-    """Users in all, however many are invented."""
     forget: Duration = 86400.0
     """How long one who is offline, or doubtful, is remembered, and a call of which nothing is heard."""
 
@@ -103,14 +99,15 @@ class _User:
 
 
 class Presence:
-    """The view ``presence``: a row a user (``user@domain``)."""
+    """The view ``presence``: a row a user (``user@domain``). ``most``: users, and calls of users, in all."""
 
     name = "presence"
     kinds: Collection[str] = frozenset({"PRESENCE_IN", "PRESENCE_OUT", "CHANNEL_DESTROY"})
 
-    def __init__(self, settings: PresenceSettings | None = None) -> None:
+    def __init__(self, settings: PresenceSettings | None = None, *, most: int = ROOM) -> None:
         self.settings = settings or PresenceSettings()
-        self._users: Ledger[_User] = Ledger(self.settings.most, self._leave)
+        self._most = most
+        self._users: Ledger[_User] = Ledger(most, self._leave)
         self._callers: dict[str, str] = {}  # the user of each call
         self._due: list[tuple[float, str]] = []
         self._sweep: float | None = None
@@ -238,7 +235,7 @@ class Presence:
     def _take_call(self, name: str, user: _User, uuid: str, call: _Call) -> None:
         """Keep one more call of ``user``, if there is room for it."""
         calls = user.calls if user.calls is not None else {}
-        full = len(calls) >= MOST_CALLS_EACH or len(self._callers) >= self.settings.most
+        full = len(calls) >= MOST_CALLS_EACH or len(self._callers) >= self._most
         if full or not uuid or uuid != cut(uuid):
             self._users.counts["refused_calls"] += 1
             return

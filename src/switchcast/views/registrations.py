@@ -36,8 +36,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal, TypeVar
 
-from pydantic import Field
-
 from switchcast.settings import Duration, Settings
 from switchcast.views.registration_reading import (
     MOST_CHARACTERS,
@@ -51,7 +49,7 @@ from switchcast.views.registration_reading import (
     run_of,
 )
 from switchcast.views.registration_table import Registration, RegistrationTable, Writer
-from switchcast.views.telling import Snapshot, Sure, Told, Trust
+from switchcast.views.telling import ROOM, Snapshot, Sure, Told, Trust
 
 __all__ = ["Registrations", "RegistrationsSettings"]
 
@@ -81,10 +79,8 @@ _Value = TypeVar("_Value")
 
 
 class RegistrationsSettings(Settings):
-    """Who counts as registered."""
+    """The ``[views.registrations]`` table: who counts as registered."""
 
-    most: int = Field(default=200_000, ge=1, le=10_000_000)
-    """Rows in all, however many accounts are invented; each takes about a kilobyte."""
     grace: Duration = 35.0
     """How long one that has run out is shown as doubtful: mod_sofia looks every 30 s, and says so then."""
     multiple: Literal["auto", "yes", "no"] = "auto"
@@ -96,6 +92,8 @@ class Registrations:
     """The view. A row's key is its user, profile and contact with spaces between them (``Registration.key``)."""
 
     settings: RegistrationsSettings = field(default_factory=RegistrationsSettings)
+    most: int = ROOM
+    """Rows in all, however many accounts are invented; each takes about a kilobyte."""
     name: ClassVar[str] = "registrations"
     kinds: ClassVar[frozenset[str]] = frozenset(
         {"sofia::register", "sofia::unregister", "sofia::expire", "sofia::sip_user_state", "HEARTBEAT"}
@@ -330,7 +328,7 @@ class Registrations:
         if len(user) > MOST_CHARACTERS:
             self._counts["refused_name"] += 1
             return False
-        if len(self._table) < self.settings.most:
+        if len(self._table) < self.most:
             return True
         evicted = self._table.make_room(trust)
         self._counts["evicted" if evicted else "refused_full"] += 1

@@ -23,7 +23,7 @@ from typing import Any, Final, Literal, Protocol
 from switchcast._native import Event
 from switchcast.wire.refire import fired_as
 
-__all__ = ["WORTH", "Snapshot", "Sure", "Told", "Trust", "View", "told"]
+__all__ = ["ROOM", "WORTH", "Snapshot", "Sure", "Told", "Trust", "View", "told"]
 
 Trust = Literal["stock", "local", "member", "signed"]
 
@@ -33,6 +33,9 @@ node were lost, or the node is down, and no snapshot has healed it yet."""
 
 WORTH: Final[Mapping[Trust, int]] = {"stock": 0, "local": 1, "member": 2, "signed": 3}
 """A row is not changed by one who proves less than the one who wrote it."""
+
+ROOM: Final = 200_000
+"""Rows that a view has room for, unless it is told otherwise: a stranger can invent any number."""
 
 
 @dataclass(frozen=True, slots=True)

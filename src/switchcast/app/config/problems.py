@@ -18,7 +18,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from switchcast.app.config.locate import Path, line_of
-from switchcast.app.config.shapes import keys_of, nearest, plain, shape_at
+from switchcast.app.config.shapes import keys_of, nearest, plain, shape_at, tables_in
 from switchcast.app.config.writing import toml_key, toml_value
 from switchcast.errors import ConfigurationError
 
@@ -123,8 +123,8 @@ class Problems:
             self.add(path[:-1], None, "a name has letters, digits, '.', '_' and '-', 64 at most; choose another")
         elif kind == "extra_forbidden":
             table = shape_at(root, path[:-1])
-            known = keys_of(table.inner) if table is not None and table.kind == "table" else []
-            self.add(path, None, f"unknown key; {nearest(str(path[-1]), known)}")
+            model = table.inner if table is not None and table.kind == "table" else None
+            self.add(path, None, f"unknown key; {_hint(path, model)}")
         elif kind == "missing":
             self.add(path, None, _missing(root, path))
         else:
@@ -139,6 +139,16 @@ class Problems:
         """Raise ``ConfigurationError`` with all of them, in the file's order."""
         if self._found:
             raise ConfigurationError("\n".join(message for _, message in sorted(self._found, key=lambda each: each[0])))
+
+
+def _hint(path: Path, model: type[BaseModel] | None) -> str:
+    """Which key may be meant: one of a table further inside, else the nearest of ``model``'s own."""
+    if model is None:
+        return nearest(str(path[-1]), [])
+    inside = [key for key, keys in tables_in(model).items() if path[-1] in keys]
+    if inside:
+        return "it belongs into " + " or ".join(f"[{key_text((*path[:-1], key))}]" for key in inside)
+    return nearest(str(path[-1]), keys_of(model))
 
 
 def _missing(root: type[BaseModel], path: Path) -> str:

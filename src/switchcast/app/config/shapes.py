@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from switchcast.app.config.locate import Path
 
-__all__ = ["Shape", "keys_of", "nearest", "same_word", "shape_at", "shape_of"]
+__all__ = ["Shape", "keys_of", "nearest", "same_word", "shape_at", "shape_of", "tables_in"]
 
 Kind = Literal["table", "tables", "list", "value"]
 
@@ -73,6 +73,12 @@ def field_annotation(model: type[BaseModel], key: str | int) -> Any:
 def keys_of(model: type[BaseModel]) -> list[str]:
     """The keys of a table, as they are written in the file."""
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def tables_in(model: type[BaseModel]) -> dict[str, list[str]]:
+    """The tables inside a table, by their keys, with the keys of each."""
+    shapes = {field.alias or name: shape_of(field.annotation) for name, field in model.model_fields.items()}
+    return {key: keys_of(shape.inner) for key, shape in shapes.items() if shape.kind == "table"}
 
 
 def same_word(one: str, other: str) -> bool:
