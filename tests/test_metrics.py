@@ -77,7 +77,10 @@ FULL = Snapshot(
     ],
     peers={"up": 2, "returning": 0, "rival": 1, "down": 3, "heartbeats": 77, "own": 4},
     journal={"replayed": 12},
-    views=[Part("registrations", {"registered": 321, "doubtful": 7, "refused_full": 5})],
+    views=[Part("registrations", {"late": 4, "refused_full": 5}), Part("asked", {"answered": 3})],
+    rows={"registrations": {"registered": 321, "doubtful": 7}},
+    answering={"switch": False, "other": True},
+    doubted={"down": 2},
     reloads={"done": 2, "refused": 1},
     configured_at=1_700_000_000.0,
 )
@@ -158,6 +161,12 @@ def test_each_counter_becomes_the_metric_that_it_is() -> None:
         ("switchcast_view_rows", "registered", "registrations"): 321,
         ("switchcast_view_rows", "doubtful", "registrations"): 7,
         ("switchcast_counted_total", "refused_full", "registrations", "view"): 5,
+        ("switchcast_counted_total", "late", "registrations", "view"): 4,
+        ("switchcast_counted_total", "answered", "asked", "view"): 3,
+        ("switchcast_switch_answering", "switch"): 0,
+        ("switchcast_switch_answering", "other"): 1,
+        ("switchcast_nodes_doubted", "down"): 2,
+        ("switchcast_nodes_doubted", "lost"): 0,
     }
     assert not [key for key in told if "cluster" in key and ("withheld" in key or "passed" in key)]  # the route tells
     by_values = {(name, *sorted(values)): value for (name, *values), value in told.items()}

@@ -92,6 +92,18 @@ def test_each_setting_reaches_its_view() -> None:
     assert rows(picture, "nodes", 2100.0) == []
 
 
+def test_what_grows_and_what_there_is_are_counted_apart() -> None:
+    picture = Picture()
+    take(picture, register("1000"), channel("CHANNEL_CREATE", "a"))
+    for name, view in picture.views.items():
+        states, refusals = view.states(), view.refusals()
+        assert not states.keys() & refusals.keys()
+        assert view.counters() == states | refusals
+        assert picture.counters()[name] == refusals
+        assert len(view) == len(list(view.keys()))
+        assert picture.most[name] == (1000 if name == "nodes" else 200_000)
+
+
 # Who learns from what
 
 

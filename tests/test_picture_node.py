@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from sockets import until
 from structlog.testing import capture_logs
 
 from switchcast import Event
+from switchcast.app.cli.status_view import find_problems
 from switchcast.app.config import Configuration, load
 from switchcast.app.daemon import Daemon
 from switchcast.app.picture import Watching
@@ -266,6 +268,53 @@ async def test_a_request_that_makes_no_sense_is_told_so(tmp_path: Path) -> None:
         ):
             with pytest.raises(UsageError, match=why):
                 watching.reply(request)
+
+
+@in_a_loop
+async def test_status_tells_how_the_picture_stands(tmp_path: Path) -> None:
+    async with switches(2) as (cluster, servers):
+        file = written(tmp_path, *(server.port for server in servers))
+        async with watched(file) as (daemon, watching):
+            await until(lambda: all(row["at"] for row in watching.asked()))
+            status = daemon.report.status()
+            views = {view["name"]: view for view in status["picture"]["views"]}
+            assert views["nodes"]["states"] == {"up": 2, "down": 0}
+            assert views["registrations"]["rows"] == len(registered(*cluster.switches))
+            assert views["calls"]["states"]["legs"] == len(channels(*cluster.switches))
+            named = {row["endpoint"]: row["node"] for row in status["picture"]["asked"]}
+            assert named == {"fs1": "fs1", "fs2": "fs2"}
+            assert find_problems(status, time.time()) == []
+            assert json.dumps(status)
+            rows = daemon.report.snapshot().rows
+            assert rows == {name: view["states"] for name, view in views.items()}
+
+            daemon.node.tell(Gap("group", "gave_up", 2, sender="fs9", range="7-8").event())
+            daemon.node.tell(Gap("group", "gave_up", 2, sender="fs1", range="7-8").event())
+            await until(lambda: daemon.report.status()["picture"]["counters"]["gaps"] == 2)
+            assert {row["node"] for row in daemon.report.status()["picture"]["doubts"]} <= {"fs1"}, "fs9 is unknown"
+
+            await servers[1].kill()
+            await until(lambda: watching.asked()[1]["why"])
+            await until(lambda: daemon.node.feeds["fs2"].state.status == "down")
+            status = daemon.report.status()
+            (problem,) = find_problems(status, time.time())
+            assert problem.startswith("source fs2 has been down")
+            assert daemon.report.snapshot().answering == {"fs1": True, "fs2": False}
+
+
+@in_a_loop
+async def test_a_switch_that_is_only_asked_is_missed_by_name(tmp_path: Path) -> None:
+    async with switches(2) as (_, servers):
+        file = written(tmp_path, servers[0].port)
+        asked = f'[endpoints.other]\nurl = "esl://127.0.0.1:{servers[1].port}?timeout=0.5"\npassword_file = "'
+        file.write_text(f'{file.read_text()}{asked}{tmp_path}/password"\n')
+        async with watched(file) as (daemon, watching):
+            await until(lambda: all(row["at"] for row in watching.asked()))
+            assert find_problems(daemon.report.status(), time.time()) == []
+            await servers[1].kill()
+            await until(lambda: watching.asked()[1]["why"])
+            (problem,) = find_problems(daemon.report.status(), time.time())
+            assert problem.startswith("switch fs2 (other) cannot be asked: esl://127.0.0.1")
 
 
 def test_only_event_sockets_can_be_asked(tmp_path: Path) -> None:

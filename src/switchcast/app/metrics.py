@@ -61,22 +61,7 @@ _SUMS: Final = frozenset({"delivered", "undrained"})
 _RESULTS: Final = frozenset({"done", "failed", "unfinished"})
 """How an action can end; what is refused or waits has not begun."""
 _PEER_STATES: Final = ("up", "returning", "down", "rival")
-_VIEW_COUNTS: Final = frozenset(
-    {
-        "answered",
-        "clashed",
-        "evicted",
-        "faults",
-        "gaps",
-        "ghosts",
-        "outdated",
-        "refused",
-        "snapshots",
-        "unanswered",
-        "untrusted",
-    }
-)
-"""Counters of views that only grow; the others say how many rows there are now."""
+_DOUBTS: Final = ("lost", "down", "restarted")
 
 _COUNTERS: Final = {
     "source_received": ("Events that came from a source, before anything was left out.", "source"),
@@ -119,6 +104,7 @@ class NodeCollector:
         )
         yield from _configuration(snapshot)
         yield from _peers(snapshot.peers)
+        yield from _picture(snapshot)
         yield from _Tables(snapshot).families()
 
 
@@ -130,6 +116,28 @@ def _peers(counters: Mapping[str, int]) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "switchcast_heartbeats", "HEARTBEAT events that peers are known by.", value=counters.get("heartbeats", 0)
     )
+
+
+def _picture(snapshot: Snapshot) -> Iterator[Metric]:
+    rows = GaugeMetricFamily(
+        "switchcast_view_rows", "Rows of a view of the cluster, by what is so of them.", labels=["view", "state"]
+    )
+    for view, states in snapshot.rows.items():
+        for state, count in _sound(states):
+            rows.add_metric([view, state], count)
+    yield rows
+    answering = GaugeMetricFamily(
+        "switchcast_switch_answering", "1 while a switch that is asked what is so answers.", labels=["endpoint"]
+    )
+    for endpoint, answers in snapshot.answering.items():
+        answering.add_metric([endpoint], float(answers))
+    yield answering
+    doubted = GaugeMetricFamily(
+        "switchcast_nodes_doubted", "Nodes of which not all is known that happened, by why.", labels=["why"]
+    )
+    for why in _DOUBTS:
+        doubted.add_metric([why], snapshot.doubted.get(why, 0))
+    yield doubted
 
 
 def _configuration(snapshot: Snapshot) -> Iterator[Metric]:
@@ -191,9 +199,6 @@ class _Tables:
         self._limit = GaugeMetricFamily(
             "switchcast_queue_limit_events", "Events that a queue can hold before it drops.", labels=place
         )
-        self._rows = GaugeMetricFamily(
-            "switchcast_view_rows", "Rows of a view of the cluster, by what is so of them.", labels=["view", "state"]
-        )
         self._counted = CounterMetricFamily(
             "switchcast_counted", "What else a part counts, by its counter's name.", labels=[*place, "counter"]
         )
@@ -217,14 +222,14 @@ class _Tables:
         self._rest("peers", {name: count for name, count in snapshot.peers.items() if name not in told})
         self._rest("journal", snapshot.journal)
         for view in snapshot.views:
-            self._view(view)
+            self._rest("view", view.counters, view.name)
         self._rest("api", snapshot.api)
 
     def families(self) -> Iterator[Metric]:
         """Every family, those without a sample too: a query for what has not happened yet finds its name."""
         yield from self._own.values()
         yield from (self._dropped, self._filtered, self._rejected, self._refused, self._actions)
-        yield from (self._up, self._outages, self._datagrams, self._bytes, self._depth, self._limit, self._rows)
+        yield from (self._up, self._outages, self._datagrams, self._bytes, self._depth, self._limit)
         yield self._counted
 
     def _endpoint(self, endpoint: EndpointState) -> None:
@@ -253,16 +258,9 @@ class _Tables:
             elif bare not in _SUMS:
                 self._counted.add_metric([*at, counter], count)
 
-    def _view(self, view: Part) -> None:
-        for counter, count in _sound(view.counters):
-            if counter in _VIEW_COUNTS or counter.startswith("refused_"):
-                self._counted.add_metric(["view", view.name, counter], count)
-            else:
-                self._rows.add_metric([view.name, counter], count)
-
-    def _rest(self, place: str, counters: Mapping[str, int]) -> None:
+    def _rest(self, place: str, counters: Mapping[str, int], name: str = "") -> None:
         for counter, count in _sound(counters):
-            self._counted.add_metric([place, place, counter], count)
+            self._counted.add_metric([place, name or place, counter], count)
 
     def _part(self, kind: str, part: Part) -> None:
         at = (kind, part.name)

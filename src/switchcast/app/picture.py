@@ -19,12 +19,13 @@ import gc
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 
 import structlog
 
 from switchcast.app.assembly import make_endpoints
 from switchcast.app.config import Configuration, ConfiguredEndpoint
+from switchcast.app.picture_state import AskedRow, PictureState, Recent, picture_state
 from switchcast.endpoints.esl import EslEndpoint
 from switchcast.errors import AnswerError, EndpointError, SwitchcastError, UsageError
 from switchcast.node import Node
@@ -33,7 +34,7 @@ from switchcast.views.asking import MOST_ACCOUNTS, Asking, mailbox_questions
 from switchcast.views.picture import MOST_ROWS, Page, Picture
 from switchcast.views.telling import Snapshot
 
-__all__ = ["AskedRow", "ViewReply", "Watching", "ask_mailboxes", "ask_switch"]
+__all__ = ["ViewReply", "Watching", "ask_mailboxes", "ask_switch"]
 
 TAP: Final = "views"
 ANSWER_SECONDS: Final = 60.0
@@ -48,20 +49,6 @@ RESTS: Final = 20
 """How many times as long as the last answers took until the next ones are asked for, at the least."""
 
 log = structlog.get_logger("switchcast")
-
-
-class AskedRow(TypedDict):
-    """A switch that is asked.
-
-    ``node`` is what it calls itself, ``at`` when its last answers were asked for, in seconds since 1970, and ``took``
-    how many seconds they took; ``why`` says what keeps it from answering now, and is empty where nothing does.
-    """
-
-    endpoint: str
-    node: str
-    at: float | None
-    took: float
-    why: str
 
 
 class ViewReply(Page):
@@ -143,8 +130,13 @@ class Watching:
         """The switches that are asked."""
         return [asker.row() for asker in self._askers.values()]
 
+    def state(self, recent: Recent) -> PictureState:
+        """How the picture stands; ``recent`` tells by how much counters have grown lately."""
+        now = asyncio.get_running_loop().time()
+        return picture_state(self.picture, self.asked(), self.counters(), recent, now)
+
     def counters(self) -> dict[str, dict[str, int]]:
-        """As ``Picture.counters``, with what askers count under ``asked``."""
+        """As ``Picture.counters``, with what askers count under ``asked``, and faults of ours under ``kept``."""
         asked = [asker.counts for asker in self._askers.values()]
         sums = {name: sum(counts[name] for counts in asked) for name in ("answered", "unanswered", "refused")}
         return self.picture.counters() | {"asked": sums, "kept": {"faults": self._faults}}

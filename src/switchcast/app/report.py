@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,16 @@ from switchcast.app.automation import Automation
 from switchcast.app.picture import Watching
 from switchcast.app.presence import Presence
 from switchcast.app.snapshot import Phase, Snapshot, make_snapshot
-from switchcast.app.status import Counters, History, PeersReply, Status, Warned, make_status, peers_reply
+from switchcast.app.status import (
+    RECENT_SECONDS,
+    Counters,
+    History,
+    PeersReply,
+    Status,
+    Warned,
+    make_status,
+    peers_reply,
+)
 from switchcast.endpoints.udp import DatagramEndpoint
 from switchcast.guard.policy import RedactionPolicy
 from switchcast.node import Node
@@ -73,6 +82,9 @@ class Report:
             now,
             limits=sizes["sinks"] | sizes["rules"],
             keys=self._node.keys(),
+            picture=self._watching.state(
+                lambda name, counts: self._history.grown("views", name, counts, now, RECENT_SECONDS)[1]
+            ),
             peers=self._presence.rows(),
             warnings=self.warnings,
             problems=self.problems.values(),
@@ -105,6 +117,9 @@ class Report:
             limits=self._limits(),
             reloads=self.reloads,
             configured_at=self.configured_at,
+            rows=self._watching.picture.states(),
+            answering={row["endpoint"]: not row["why"] for row in self._watching.asked()},
+            doubted=Counter(doubt["why"] for doubt in self._watching.picture.doubts.values()),
         )
 
     def _counters(self) -> Counters:

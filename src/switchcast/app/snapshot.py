@@ -47,9 +47,10 @@ class Snapshot:
     """The node at one moment.
 
     ``rules`` are as the engine counts them, ``actions`` as the runner does, by rule. ``peers``, ``journal`` and
-    ``api`` are the counters of those, ``views`` those of each view and of what keeps them. ``reloads``
-    counts by outcome, ``done`` and ``refused``; ``configured_at`` is when the configuration in force was taken, in
-    seconds since 1970.
+    ``api`` are the counters of those, ``views`` those of each view and of what keeps them. ``rows`` are how many each
+    view has, by what is so of them; ``answering`` whether each switch that is asked answers, by its endpoint's name;
+    ``doubted`` how many nodes are in doubt, by the reason. ``reloads`` counts by outcome, ``done`` and ``refused``;
+    ``configured_at`` is when the configuration in force was taken, in seconds since 1970.
     """
 
     node: str
@@ -65,6 +66,9 @@ class Snapshot:
     peers: Mapping[str, int] = field(default_factory=dict)
     journal: Mapping[str, int] = field(default_factory=dict)
     views: Sequence[Part] = ()
+    rows: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    answering: Mapping[str, bool] = field(default_factory=dict)
+    doubted: Mapping[str, int] = field(default_factory=dict)
     api: Mapping[str, int] = field(default_factory=dict)
     reloads: Mapping[str, int] = field(default_factory=dict)
     configured_at: float | None = None
@@ -89,11 +93,15 @@ def make_snapshot(
     limits: Mapping[str, Mapping[str, int]] | None = None,
     reloads: Mapping[str, int] | None = None,
     configured_at: float | None = None,
+    rows: Mapping[str, Mapping[str, int]] | None = None,
+    answering: Mapping[str, bool] | None = None,
+    doubted: Mapping[str, int] | None = None,
 ) -> Snapshot:
     """The snapshot that ``Node.counters()`` and ``Node.states()`` make.
 
     ``counters`` may have the kinds ``rules`` (of the engine), ``actions`` (of the runner), ``policies``, ``peers``,
-    ``views``, ``journal`` and ``api`` beside the node's own; ``limits`` has sizes of queues by kind and name.
+    ``views``, ``journal`` and ``api`` beside the node's own; ``limits`` has sizes of queues by kind and name. The
+    others are as in the snapshot.
     A name that is a source and a sink is one endpoint, and up when both are.
     """
 
@@ -118,6 +126,9 @@ def make_snapshot(
         peers=counters.get("peers", {}).get("peers", {}),
         journal=counters.get("journal", {}).get("journal", {}),
         views=parts("views"),
+        rows=rows or {},
+        answering=answering or {},
+        doubted=doubted or {},
         api=counters.get("api", {}).get("api", {}),
         reloads=reloads or {},
         configured_at=configured_at,

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypedDict
 
+from switchcast.app.picture_state import PictureState, no_picture
 from switchcast.line.state import State
 from switchcast.views.peers import PeerRow
 
@@ -29,7 +30,8 @@ __all__ = [
 ]
 
 Counters = Mapping[str, Mapping[str, Mapping[str, int]]]
-"""Counts by kind (``sources``, ``routes``, ``sinks``, ``rules``, ``peers``), name and counter, as a node gives them."""
+"""Counts by kind (``sources``, ``routes``, ``sinks``, ``rules``, ``peers``, ``views``), name and counter, as a node
+gives them."""
 
 RECENT_SECONDS: Final = 300.0
 RATE_SECONDS: Final = 10.0
@@ -86,6 +88,7 @@ class Status(TypedDict):
     routes: list[PartRow]
     sinks: list[PartRow]
     rules: list[PartRow]
+    picture: PictureState
     peers: list[PeerRow]
     peer_counters: PartRow
     warnings: list[Warned]
@@ -160,6 +163,7 @@ def make_status(
     *,
     limits: Mapping[str, int] | None = None,
     keys: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    picture: PictureState | None = None,
     peers: Sequence[PeerRow] = (),
     warnings: Iterable[Warned] = (),
     problems: Iterable[str] = (),
@@ -185,6 +189,7 @@ def make_status(
         "routes": rows("routes"),
         "sinks": rows("sinks"),
         "rules": rows("rules"),
+        "picture": no_picture() if picture is None else picture,
         "peers": list(peers),
         "peer_counters": row("peers", "peers", counters.get("peers", {}).get("peers", {})),
         "warnings": list(warnings),

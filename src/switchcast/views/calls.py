@@ -129,18 +129,25 @@ class Calls:
         self._changed = {}
         return [(call, self._row(call, self._now) if call in self._calls else None) for call in changed]
 
-    def counters(self) -> dict[str, int]:
-        """Calls and legs, legs that are answered, held and bridged; what was refused, by reason."""
+    def states(self) -> dict[str, int]:
+        """All ``calls`` and ``legs``; legs that are ``answered``, ``held`` and ``bridged``."""
         self._regroup()
         legs = [leg for leg in self._channels.legs.values() if not leg.over]
-        counts = {
+        return {
             "calls": len(self._calls),
             "legs": len(self._channels),
             "answered": sum(leg.answered > 0 for leg in legs),
             "held": sum(leg.held for leg in legs),
             "bridged": sum(bool(leg.bridged_to) for leg in legs),
         }
-        return counts | self._channels.counters()
+
+    def refusals(self) -> dict[str, int]:
+        """Of legs, as those of ``Ledger``; ``late``: events older than what is known of their leg."""
+        return self._channels.refusals()
+
+    def counters(self) -> dict[str, int]:
+        """``states`` and ``refusals``."""
+        return self.states() | self.refusals()
 
     def _regroup(self) -> None:
         """Bring what is a call up to date with the legs that have changed, and with those of the same calls."""

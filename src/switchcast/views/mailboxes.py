@@ -150,10 +150,18 @@ class Mailboxes:
         """Accounts whose row has changed since the last call."""
         return [(key, self.row(key, 0.0)) for key in self._boxes.touched()]
 
-    def counters(self) -> dict[str, int]:
-        """Mailboxes, those that are ``lit``; what was refused, by reason."""
+    def states(self) -> dict[str, int]:
+        """All ``mailboxes``, and those that are ``lit``."""
         lit = sum(box.lamp for box in self._boxes.rows.values())
-        return {"mailboxes": len(self._boxes), "lit": lit} | self._boxes.refusals()
+        return {"mailboxes": len(self._boxes), "lit": lit}
+
+    def refusals(self) -> dict[str, int]:
+        """As those of ``Ledger``."""
+        return self._boxes.refusals()
+
+    def counters(self) -> dict[str, int]:
+        """``states`` and ``refusals``."""
+        return self.states() | self.refusals()
 
 
 def account_of(text: str) -> str:

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
@@ -136,6 +136,9 @@ class Nodes:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows
+
     def hear(self, events: Iterable[Event], now: float, wall: float) -> None:
         """Note who fired each of ``events``, of whatever kind: who speaks is up, and its numbers tell what is missing.
 
@@ -223,20 +226,35 @@ class Nodes:
         node = self._rows.get(key)
         return None if node is None else _row(node, now)
 
+    def away(self, now: float) -> Iterator[dict[str, Any]]:
+        """Those that are down and once said how they were, in a HEARTBEAT or when asked; the last that went first.
+
+        Of the others nobody knows whether they are meant to be heard.
+        """
+        return (_row(node, now) for node in reversed(self._down) if node.figured > float("-inf"))
+
     def changes(self) -> Iterable[tuple[str, dict[str, Any] | None]]:
         """Switches of which more has changed than that they were heard again; ``None`` for those forgotten."""
         changed, self._changed = self._changed or {}, {}
         return [(name, _row(self._rows[name], self._now) if name in self._rows else None) for name in changed]
 
-    def counters(self) -> dict[str, int]:
-        """``up`` and ``down`` now, and of events those without effect, by reason.
+    def states(self) -> dict[str, int]:
+        """``up`` and ``down``."""
+        return {"up": len(self._up), "down": len(self._down)}
+
+    def refusals(self) -> dict[str, int]:
+        """Of events those without effect, by reason.
 
         ``untrusted``: of less worth than those that keep it up, or a stranger's. ``conflicts``: of the run before the
         one that goes on. ``refused_name``: too long. ``refused_full``: newcomers for whom there was no room.
         ``evicted``: rows that were given up for others. ``turns_lost``: nobody asked for them.
         """
         names = ("untrusted", "conflicts", "refused_name", "refused_full", "evicted", "turns_lost")
-        return {"up": len(self._up), "down": len(self._down)} | {name: self._counts[name] for name in names}
+        return {name: self._counts[name] for name in names}
+
+    def counters(self) -> dict[str, int]:
+        """``states`` and ``refusals``."""
+        return self.states() | self.refusals()
 
     def _pass_to(self, now: float, wall: float) -> None:
         if now < self._now:

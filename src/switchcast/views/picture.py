@@ -93,7 +93,10 @@ class Page(TypedDict):
 
 
 class Picture:
-    """The five views of one cluster, kept together. Pure: ``now`` is monotonic seconds, ``wall`` only for display."""
+    """The five views of one cluster, kept together. Pure: ``now`` is monotonic seconds, ``wall`` only for display.
+
+    ``views`` are they by name, ``most`` how many rows each has room for; that of ``calls`` counts legs.
+    """
 
     def __init__(self, settings: ViewsSettings | None = None) -> None:
         settings = settings or ViewsSettings()
@@ -105,6 +108,7 @@ class Picture:
             Calls(settings.calls, most=settings.most),
         )
         self.views: dict[str, View] = {view.name: view for view in (self.nodes, *self._others)}
+        self.most = dict.fromkeys(self.views, settings.most) | {self.nodes.name: settings.nodes.most}
         self.gaps = 0
         self.snapshots = 0
         self.doubts: dict[str, Doubt] = {}
@@ -198,10 +202,14 @@ class Picture:
             last = None
         return {"rows": rows, "next": last, "counters": view.counters(), "doubts": dict(self.doubts)}
 
+    def states(self) -> dict[str, dict[str, int]]:
+        """How many rows each view has now, by what is so of them. It looks at all of them."""
+        return {name: view.states() for name, view in self.views.items()}
+
     def counters(self) -> dict[str, dict[str, int]]:
         """What each view counts, and under ``picture`` the ``gaps`` that were told and the ``snapshots`` taken."""
         own = {"gaps": self.gaps, "snapshots": self.snapshots}
-        return {name: view.counters() for name, view in self.views.items()} | {"picture": own}
+        return {name: view.refusals() for name, view in self.views.items()} | {"picture": own}
 
     def _learn(self, events: Sequence[Event], now: float, wall: float, doubted: set[str]) -> None:
         learning = self._learning

@@ -27,6 +27,7 @@ nobody to ask, ``forget`` seconds after it was last heard of.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
@@ -330,13 +331,18 @@ class Presence:
         """Users whose row has changed since the last call."""
         return [(key, self.row(key, 0.0)) for key in self._users.touched()]
 
+    def states(self) -> dict[str, int]:
+        """All ``users``, how many ``calls`` they have, and how many users are in each state."""
+        states = Counter(user.state for user in self._users.rows.values())
+        return {"users": len(self._users), "calls": len(self._callers)} | dict(sorted(states.items()))
+
+    def refusals(self) -> dict[str, int]:
+        """As those of ``Ledger``; ``refused_calls``: there was no room for more calls, of that user or of all."""
+        return self._users.refusals() | {"refused_calls": self._users.counts["refused_calls"]}
+
     def counters(self) -> dict[str, int]:
-        """Users in all and by state, their calls; what was refused, by reason."""
-        states: dict[str, int] = {}
-        for user in self._users.rows.values():
-            states[user.state] = states.get(user.state, 0) + 1
-        counts = {"users": len(self._users), "calls": len(self._callers)} | dict(sorted(states.items()))
-        return counts | self._users.refusals() | {"refused_calls": self._users.counts["refused_calls"]}
+        """``states`` and ``refusals``."""
+        return self.states() | self.refusals()
 
 
 def _row(name: str, user: _User) -> dict[str, Any]:

@@ -199,19 +199,25 @@ class Registrations:
         changes = self._table.changes()
         return [(key, None if row is None else self._row(row, self._now)) for key, row in changes]
 
-    def counters(self) -> dict[str, int]:
-        """``registered`` rows now, those ``doubtful`` and ``unreachable``, and what had no effect, by reason.
+    def states(self) -> dict[str, int]:
+        """All that are ``registered``; of them those ``doubtful`` and ``unreachable``."""
+        sure = Counter(self._sure(row, self._now) for row in self._table)
+        unreachable = sum(not row.reachable for row in self._table)
+        return {"registered": len(self._table), "doubtful": sure["doubtful"], "unreachable": unreachable}
+
+    def refusals(self) -> dict[str, int]:
+        """What had no effect, by reason.
 
         ``malformed``: without an account or a time. ``refused_name``: longer than ``MOST_CHARACTERS``.
         ``refused_full``: no room. ``untrusted``: of less worth than what the row was made of. ``late``: behind a newer
         event of the same switch, or a snapshot that took too long. ``elsewhere``: the end of what has moved on.
         ``evicted``: strangers' rows that were given up for others. ``ran_out``: ended by time alone.
         """
-        sure = Counter(self._sure(row, self._now) for row in self._table)
-        unreachable = sum(not row.reachable for row in self._table)
-        return {"registered": len(self._table), "doubtful": sure["doubtful"], "unreachable": unreachable} | {
-            name: self._counts[name] for name in _COUNTED
-        }
+        return {name: self._counts[name] for name in _COUNTED}
+
+    def counters(self) -> dict[str, int]:
+        """``states`` and ``refusals``."""
+        return self.states() | self.refusals()
 
     def _register(self, told: Told, wall: float) -> None:
         heard = heard_in(told, self._now)

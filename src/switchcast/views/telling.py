@@ -140,5 +140,14 @@ class View(Protocol):
         The first call begins it: what nobody asks for is not noted.
         """
 
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def states(self) -> dict[str, int]:
+        """How many rows there are now, by what is so of them; those that are counted whatever is so come first."""
+
+    def refusals(self) -> dict[str, int]:
+        """What had no effect, and rows that were given up, by reason: counters that only grow, and cost nothing."""
+
     def counters(self) -> dict[str, int]:
-        """How many rows by state, and what was refused, by reason."""
+        """Both of them."""

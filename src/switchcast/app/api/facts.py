@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from switchcast.app.config import Configuration
-from switchcast.app.picture import AskedRow, Watching
+from switchcast.app.picture import Watching
+from switchcast.app.picture_state import AskedRow
 from switchcast.app.report import Report
 from switchcast.app.snapshot import Snapshot
 from switchcast.app.status import PeersReply

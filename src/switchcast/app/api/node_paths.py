@@ -115,6 +115,15 @@ class StatsBody(Described):
     """Rules, as their actions are counted."""
     peers: dict[str, int] = Field(examples=[{"up": 1}])
     """Counters of the table of peers."""
+    views: list[PartBody]
+    """The views of the cluster and what keeps them: events without effect, by reason, and how often switches were
+    asked."""
+    rows: dict[str, dict[str, int]] = Field(examples=[{"nodes": {"up": 3, "down": 0}}])
+    """How many rows each view has now, by what is so of them."""
+    answering: dict[str, bool] = Field(examples=[{"switch": True}])
+    """Whether each switch that is asked answers, by the endpoint's name."""
+    doubted: dict[str, int] = Field(examples=[{"lost": 1}])
+    """Nodes of which not all is known that happened, by why: ``lost``, ``down`` or ``restarted``."""
     journal: dict[str, int] = Field(examples=[{"entries": 0}])
     """Counters of the journal of actions."""
     api: dict[str, int] = Field(examples=[{"requests": 12, "readers": 1}])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -14,6 +14,7 @@ from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.peers import peer_entries
 from switchcast.app.cli.render import clock, printable
 from switchcast.app.cli.sections import Cell, Entry, section
+from switchcast.app.cli.status_picture import picture_problems, picture_sections
 from switchcast.app.status import RECENT_SECONDS, PartRow, Status
 from switchcast.views.peers import PeerRow
 
@@ -58,6 +59,7 @@ def find_problems(status: Status, wall: float) -> list[str]:
         failures = [f"{row['recent'][name]:,} {words}" for name, words in _FAILURES.items() if name in row["recent"]]
         if failures:
             problems.append(f"rule {row['name']}: {', '.join(failures)} {_LATELY}")
+    problems += picture_problems(status, _LATELY)
     holders = {row["name"]: row for row in status["peers"] if row["state"] != "rival"}
     problems += [sentence for row in status["peers"] if (sentence := _wrong_with(row, holders))]
     refused = status["peer_counters"]["recent"]
@@ -114,6 +116,8 @@ def picture(status: Status, width: int, wall: float) -> Group:
         parts += _spaced(section(title, entries, width))
     parts += _spaced(section("keys", _keys(status), width))
     parts += _spaced(section("peers", list(peer_entries(status["peers"])), width))
+    for of_picture in picture_sections(status, width, wall):
+        parts += _spaced(of_picture)
     if status["warnings"]:
         told = Table.grid(padding=(0, 2, 0, 0))
         for each in status["warnings"][-_WARNINGS:]:
@@ -122,7 +126,7 @@ def picture(status: Status, width: int, wall: float) -> Group:
     return Group(*parts)
 
 
-def _spaced(section: Iterator[RenderableType]) -> list[RenderableType]:
+def _spaced(section: Iterable[RenderableType]) -> list[RenderableType]:
     """A section with an empty line above it."""
     parts = list(section)
     return [Text(), *parts] if parts else []
