@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -285,8 +286,9 @@ async def test_status_tells_how_the_picture_stands(tmp_path: Path) -> None:
             assert named == {"fs1": "fs1", "fs2": "fs2"}
             assert find_problems(status, time.time()) == []
             assert json.dumps(status)
-            rows = daemon.report.snapshot().rows
-            assert rows == {name: view["states"] for name, view in views.items()}
+            plain = asdict(daemon.report.snapshot())
+            assert plain["rows"] == {name: view["states"] for name, view in views.items()}
+            assert plain["doubted"] == {}
 
             daemon.node.tell(Gap("group", "gave_up", 2, sender="fs9", range="7-8").event())
             daemon.node.tell(Gap("group", "gave_up", 2, sender="fs1", range="7-8").event())

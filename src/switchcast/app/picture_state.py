@@ -114,7 +114,6 @@ def picture_state(
         "doubts": [
             {"node": node, "since": doubt["since"], "why": doubt["why"], "asked": node in known}
             for node, doubt in picture.doubts.items()
-            if node in picture.nodes
         ],
         "counters": {name: count for counts in own.values() for name, count in counts.items()},
         "recent": {name: count for part, counts in own.items() for name, count in recent(part, counts).items()},

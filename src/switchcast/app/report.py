@@ -119,7 +119,7 @@ class Report:
             configured_at=self.configured_at,
             rows=self._watching.picture.states(),
             answering={row["endpoint"]: not row["why"] for row in self._watching.asked()},
-            doubted=Counter(doubt["why"] for doubt in self._watching.picture.doubts.values()),
+            doubted=dict(Counter(doubt["why"] for doubt in self._watching.picture.doubts.values())),
         )
 
     def _counters(self) -> Counters:

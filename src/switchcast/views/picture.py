@@ -159,6 +159,8 @@ class Picture:
         doubted: set[str] = set()
         self.nodes.tick(now)
         self._turn(self.nodes.turns(), now, doubted)
+        for node in [node for node in self.doubts if node not in self.nodes]:
+            del self.doubts[node]  # it has been forgotten
         for view in self._others:
             view.tick(now)
         return doubted
@@ -264,7 +266,7 @@ class Picture:
                     view.doubt(turn.node, now)
 
     def _note(self, node: str, why: Literal["lost", "down", "restarted"]) -> None:
-        if node in self.doubts or len(self.doubts) < MOST_DOUBTED:
+        if node in self.nodes and len(self.doubts) < MOST_DOUBTED:
             self.doubts.setdefault(node, {"since": self._wall, "why": why})
 
     def _miss(self, record: Event, now: float, doubted: set[str]) -> None:
