@@ -146,4 +146,5 @@ def sign(seed: bytes, header: Header, first: int, texts: list[bytes]) -> bytes:
 def traced_mac(secret: bytes, stream: bytes, sequence: int, text: bytes) -> bytes:
     """The MAC that a traced datagram has, of its ``text`` without the line of the MAC: docs/wire-format.md."""
     subkey = HKDF(SHA256(), 32, stream, b"switchcast 1 traced aes-256-gcm").derive(secret)
-    return AESGCM(subkey).encrypt(struct.pack("> 4x Q", sequence), text, None)[-TAG:]
+    filled = -len(text) % 16
+    return AESGCM(subkey).encrypt(struct.pack("> I Q", filled, sequence), text + bytes(filled), None)[-TAG:]

@@ -187,3 +187,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn hex_digits_are_lower_case_wherever_they_stand() {
+    let value = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
+    for place in 0..8 {
+        for byte in 0..=u8::MAX {
+            let mut digits = *b"0f9a1e8d";
+            digits[place] = byte;
+            let mut bytes = [0x0F, 0x9A, 0x1E, 0x8D];
+            let shift = if place % 2 == 0 { 4 } else { 0 };
+            let expected = value(byte).map(|value| {
+                bytes[place / 2] = bytes[place / 2] & !(0x0F << shift) | (value as u8) << shift;
+                bytes
+            });
+            assert_eq!(from_hex::<4>(&digits), expected, "{digits:?}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_filled_up_is_no_part_of_the_text(text in proptest::collection::vec(any::<u8>(), 0..40), more in 1usize..17) {
+        let longer = [&text[..], &vec![0; more]].concat();
+        prop_assert_ne!(mac().of(1, [&text, b""]), mac().of(1, [&longer, b""]));
+        prop_assert_eq!(mac().of(1, [&text, b""]), mac().of(1, [b"", &text]));
+    }
+}
