@@ -76,6 +76,10 @@ PROBLEMS: list[tuple[Callable[[Status], object], str]] = [
         r"view registrations: no room for more than 200,000 registrations, refused 1,200 times .* 'most' in \[views\]",
     ),
     (lambda status: refuse(status, 4, refused_full=9), "view calls: no room for more than 200,000 legs of calls"),
+    (
+        lambda status: refuse(status, 2, refused_full=1),
+        "view presence: no room for more than 200,000 users, refused once ",
+    ),
     (fail, "the views failed on events 2 times in the last 5 minutes: the node's log says where"),
 ]
 

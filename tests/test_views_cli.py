@@ -175,6 +175,8 @@ def test_an_empty_view_says_what_that_means(socket: Path, view: str, said: str) 
         (["nodes", "--sort", "colour"], "--sort 'colour' is no column of nodes; there are node, state, "),
         (["calls", "udp://127.0.0.1", "--for", "soon"], "--for 'soon' is no length of time"),
         (["calls", "carrier-pigeon://x"], "carrier-pigeon"),
+        (["registrations", "1000@example.com"], "; for the registrations that hold it --match 1000@example.com"),
+        (["presence", "two words"], "; for the users that hold it --match 'two words'"),
     ],
 )
 def test_what_cannot_be_meant(socket: Path, node: Answers, arguments: list[str], said: str) -> None:
@@ -182,6 +184,16 @@ def test_what_cannot_be_meant(socket: Path, node: Answers, arguments: list[str],
     assert shown.returncode == 2
     assert said in shown.stderr
     assert shown.stderr.count("\n") == 1
+
+
+def test_a_node_that_there_is_not_is_told_of(socket: Path, node: Answers) -> None:
+    shown = ask(socket, node, "calls", "--node", "fs3").stdout.splitlines()
+    assert shown[0] == "no node is called fs3; there are fs1, fs2"
+    assert ask(socket, node, "calls", "--node", "fs2").stdout.splitlines()[0] == "none of the calls match fs2"
+    node.take(*(heard("HEARTBEAT", f"sw{number}") for number in range(9)))
+    shown = ask(socket, node, "registrations", "--node", "fs3").stdout.splitlines()
+    assert shown[0] == "no node is called fs3; 'switchcast nodes' lists them"
+    assert ask(socket, node, "nodes", "--node", "fs3").stdout.splitlines()[0] == shown[0]
 
 
 def test_no_node_so_it_listens_itself(socket: Path) -> None:

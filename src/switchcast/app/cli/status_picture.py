@@ -55,9 +55,13 @@ def picture_problems(status: Status, lately: str) -> Iterator[str]:
         if refused := view["recent"].get("refused_full"):
             what, table = _ROOM.get(view["name"], ("rows", "[views]"))
             room = f"no room for more than {view['most']:,} {what}"
-            yield f"view {view['name']}: {room}, refused {refused:,} times {lately}; 'most' in {table} sets it"
+            yield f"view {view['name']}: {room}, refused {_times(refused)} {lately}; 'most' in {table} sets it"
     if faults := picture["recent"].get("faults"):
-        yield f"the views failed on events {faults:,} times {lately}: the node's log says where"
+        yield f"the views failed on events {_times(faults)} {lately}: the node's log says where"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number:,} times"
 
 
 def _who(asked: AskedRow) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json as json_text
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from switchcast.app.cli.views.switches import NODES
 from switchcast.app.cli.views.table import plain, styled
 from switchcast.app.cli.views.watching import Board, Printer, Screen
 from switchcast.app.control import DEFAULT_SOCKET
-from switchcast.errors import EndpointUnavailable, NoNode, SwitchcastError, UsageError
+from switchcast.errors import EndpointUnavailable, NoNode, SwitchcastError, UrlError, UsageError
 
 __all__ = ["calls", "mailboxes", "nodes", "presence", "registrations"]
 
@@ -189,7 +190,13 @@ def _show_view(choice: Choice, wish: _Wish) -> None:
             source = STOCK_GROUP
         else:
             return
-    run(_Following(listening_to(source, choice), choice, wish).run(limit))
+    try:
+        listening = listening_to(source, choice)
+    except UrlError as error:
+        if ":" in source:
+            raise
+        raise UrlError(f"{error}; for the {choice.kind.nouns} that hold it --match {shlex.quote(source)}") from None
+    run(_Following(listening, choice, wish).run(limit))
 
 
 def _from_node(choice: Choice, wish: _Wish, limit: float | None, every: float) -> None:

@@ -34,7 +34,9 @@ def fetch(socket: str, choice: Choice, most: int | None = None) -> Seen:
         counters=reply["counters"],
         asked=reply.get("asked", []),
         doubts=reply.get("doubts", {}),
-        nodes=_nodes(socket, rows),
+        nodes=_nodes(socket)
+        if any(row.get("sure") == "doubtful" for row in rows) or (choice.node and not rows)
+        else {},
         cut=unread,
     )
 
@@ -48,9 +50,7 @@ def _pages(socket: str, choice: Choice) -> Iterator[Mapping[str, Any]]:
         after = reply["next"]
 
 
-def _nodes(socket: str, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What is known of the nodes, where that explains why rows are doubtful."""
-    if not any(row.get("sure") == "doubtful" for row in rows):
-        return {}
+def _nodes(socket: str) -> dict[str, dict[str, Any]]:
+    """What is known of the nodes, which explains why rows are doubtful, or that there are none."""
     reply = ask(socket, {"ask": "view", "name": "nodes", "after": "", "limit": MOST_NODES, "match": ""})
     return {str(row["name"]): row for row in reply["rows"]}

@@ -121,7 +121,7 @@ def table(
     """
     below = list(footer(choice, seen, width))
     if not seen.rows and not gone:
-        return [*_nothing(choice), *below]
+        return [*_nothing(choice, seen), *below]
     lines = lines_of(choice, [*seen.rows, *gone], seen.wall, marks or {})
     most = len(lines) if height is None else max(1, height - 2 - len(below))
     parts = lay_out(choice.kind.columns, lines[:most], width, seen.wall, kept=kept)
@@ -168,8 +168,13 @@ def _joined(phrases: Sequence[str]) -> str:
     return text
 
 
-def _nothing(choice: Choice) -> Iterator[Pieces]:
-    if choice.narrowed:
+def _nothing(choice: Choice, seen: Seen) -> Iterator[Pieces]:
+    if choice.node and seen.nodes and choice.node not in seen.nodes:
+        few = len(seen.nodes) <= _MOST_NODES_TOLD
+        there = f"there {'is' if len(seen.nodes) == 1 else 'are'} {', '.join(sorted(seen.nodes))}"
+        hint = there if few else "'switchcast nodes' lists them"
+        yield [(printable(f"no node is called {choice.node}; {hint}"), "yellow")]
+    elif choice.narrowed:
         asked_for = " of ".join(filter(None, [choice.match and repr(choice.match), choice.node]))
         yield [(printable(f"none of the {choice.kind.nouns} match {asked_for}"), "yellow")]
     else:
