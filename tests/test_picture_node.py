@@ -24,6 +24,7 @@ from switchcast.app.daemon import Daemon
 from switchcast.app.picture import Watching
 from switchcast.errors import ConfigurationError, UsageError
 from switchcast.simulation import Cluster, Switch
+from switchcast.simulation.commands import COMMANDS
 from switchcast.simulation.eventsocket import EventSocketServer
 from switchcast.wire.gap_record import Gap
 
@@ -196,6 +197,23 @@ async def test_who_says_no_name_is_not_believed(tmp_path: Path) -> None:
         async with watched(written(tmp_path, servers[0].port)) as (_, watching):
             await until(lambda: watching.asked()[0]["why"])
             assert watching.page("nodes")["rows"] == []
+
+
+@in_a_loop
+async def test_a_switch_without_voicemail_is_not_asked_about_every_mailbox(tmp_path: Path) -> None:
+    async with switches() as (cluster, servers):
+        assert len(cluster.switches[0].registrations) > 5
+        with pytest.MonkeyPatch.context() as patched:
+            patched.delitem(COMMANDS, "vm_boxcount")
+            async with watched(written(tmp_path, servers[0].port)) as (daemon, watching):
+                await until(lambda: watching.counters()["asked"]["answered"] > 3)
+                assert watching.asked()[0]["unread"].startswith("the switch's answer to 'vm_boxcount 10")
+                assert watching.asked()[0]["unread"].endswith(", and 2 more like it")
+                assert users(watching, "asked") == registered(cluster.switches[0])
+                counts = watching.counters()["asked"]
+                assert counts["refused"] in (3 * counts["answered"], 3 * counts["answered"] - 3)
+                (warned,) = daemon.report.warnings
+                assert "switch_not_understood" in warned["text"]
 
 
 @in_a_loop

@@ -26,7 +26,7 @@ def lately(_: str, counts: object) -> dict[str, int]:
 
 
 def row(endpoint: str, node: str, why: str = "", ago: float = 12.0) -> AskedRow:
-    return {"endpoint": endpoint, "node": node, "at": WALL - ago, "took": 0.04, "why": why}
+    return {"endpoint": endpoint, "node": node, "at": WALL - ago, "took": 0.04, "why": why, "unread": ""}
 
 
 def kept(*rows: AskedRow, picture: Picture | None = None) -> PictureState:
@@ -103,8 +103,11 @@ def doubt(status: Status, node: str, *, healing: bool) -> None:
     [
         lambda status: doubt(status, "fs1", healing=True),
         lambda status: doubt(status, "fs9", healing=False),
+        lambda status: add_asked(status, row("other", "fs3") | {"unread": "the switch's answer to 'x': no list"}),
         lambda status: refuse(status, 1, untrusted=40, refused_name=3, evicted=5, late=2, ran_out=7),
-        lambda status: add_asked(status, {"endpoint": "new", "node": "", "at": None, "took": 0.0, "why": ""}),
+        lambda status: add_asked(
+            status, {"endpoint": "new", "node": "", "at": None, "took": 0.0, "why": "", "unread": ""}
+        ),
     ],
 )
 def test_doubt_time_and_what_strangers_try_are_no_problem(do: Callable[[Status], object]) -> None:
@@ -169,7 +172,7 @@ def test_names_that_are_made_up_do_not_fill_it() -> None:
 def in_doubt() -> Status:
     status = well()
     add_asked(status, row("other", "fs3.example.com", "nobody there", ago=4000.0))
-    add_asked(status, {"endpoint": "new", "node": "", "at": None, "took": 0.0, "why": ""})
+    add_asked(status, {"endpoint": "new", "node": "", "at": None, "took": 0.0, "why": "", "unread": ""})
     for number in range(7):
         doubt(status, f"fs{number + 10}", healing=False)
     doubt(status, "fs3.example.com", healing=True)

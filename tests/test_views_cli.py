@@ -29,7 +29,7 @@ def node() -> Answers:
 
 
 def test_a_table_of_registrations(socket: Path, node: Answers) -> None:
-    node.asked = [{"endpoint": "switch", "node": "fs1", "at": time.time() - 12.5, "took": 0.1, "why": ""}]
+    node.asked = [{"endpoint": "switch", "node": "fs1", "at": time.time() - 12.5, "took": 0.1, "why": "", "unread": ""}]
     shown = ask(socket, node, "registrations", columns=100)
     assert (shown.returncode, shown.stderr) == (0, "")
     heading, *rows, totals, known = shown.stdout.splitlines()
@@ -161,7 +161,7 @@ def test_an_empty_view_says_what_that_means(socket: Path, view: str, said: str) 
     node.picture = Picture()
     shown = ask(socket, node, view).stdout.splitlines()
     assert shown == [said, "told by events since the node began; no switch could be asked what was so before"]
-    node.asked = [{"endpoint": "switch", "node": "", "at": None, "took": 0.0, "why": "nobody\nthere"}]
+    node.asked = [{"endpoint": "switch", "node": "", "at": None, "took": 0.0, "why": "nobody\nthere", "unread": ""}]
     shown = ask(socket, node, view, "--match", "x").stdout.splitlines()
     assert shown[0].endswith("match 'x'")
     assert shown[1] == "switch could not tell it all: nobody\\nthere"

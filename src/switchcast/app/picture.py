@@ -18,7 +18,7 @@ import contextlib
 import gc
 import time
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -34,7 +34,7 @@ from switchcast.views.asking import MOST_ACCOUNTS, Asking, mailbox_questions
 from switchcast.views.picture import MOST_ROWS, Page, Picture
 from switchcast.views.telling import Snapshot
 
-__all__ = ["ViewReply", "Watching", "ask_mailboxes", "ask_switch"]
+__all__ = ["ViewReply", "Watching", "ask_mailboxes", "ask_switch", "unread"]
 
 TAP: Final = "views"
 ANSWER_SECONDS: Final = 60.0
@@ -45,6 +45,8 @@ LOOK_SECONDS: Final = 1.0
 """Between two looks at the connections of sources."""
 SOONEST_SECONDS: Final = 2.0
 """Between two snapshots of one switch, whatever is in doubt: a line that loses events all the time is asked no more."""
+HOPELESS: Final = 3
+"""Answers about mailboxes, the first ones, that all cannot be read: without mod_voicemail no other can be either."""
 RESTS: Final = 20
 """How many times as long as the last answers took until the next ones are asked for, at the least."""
 
@@ -193,7 +195,8 @@ class _Asker:
         self._watching = watching
         self._at: float | None = None
         self._took = 0.0
-        self._why = ""
+        self._why = self._unread = ""
+        self._complained: tuple[str, ...] = ()
         self._soon = asyncio.Event()
         self._last_account = ""
 
@@ -218,6 +221,7 @@ class _Asker:
             "at": self._at,
             "took": self._took,
             "why": self._why,
+            "unread": self._unread,
         }
 
     async def run(self) -> None:
@@ -252,9 +256,16 @@ class _Asker:
             messages, refused = await ask_mailboxes(endpoint, snapshot, self._turn(snapshot))
             self._take(messages)
             faults += refused
+        self._complain(faults)
+
+    def _complain(self, faults: list[AnswerError]) -> None:
+        """Note what nobody could read, and warn of it once, not each time that it is the same."""
         self.counts["refused"] += len(faults)
-        if faults:
-            log.warning("switch_not_understood", endpoint=self.configured.name, why=str(faults[0]), answers=len(faults))
+        self._unread = unread(faults)
+        reasons = tuple(dict.fromkeys(fault.reason for fault in faults))
+        if faults and reasons != self._complained:
+            log.warning("switch_not_understood", endpoint=self.configured.name, why=self._unread)
+        self._complained = reasons
 
     def _take(self, snapshot: Snapshot) -> None:
         with _without_collection(), self._watching.unharmed():
@@ -316,7 +327,10 @@ async def ask_switch(endpoint: EslEndpoint) -> tuple[Snapshot, list[AnswerError]
 async def ask_mailboxes(
     endpoint: EslEndpoint, snapshot: Snapshot, accounts: Iterable[str]
 ) -> tuple[Snapshot, list[AnswerError]]:
-    """The messages of ``accounts`` at the switch that gave ``snapshot``, as one that says nothing else."""
+    """The messages of ``accounts`` at the switch that gave ``snapshot``, as one that says nothing else.
+
+    One that cannot tell of the first few is asked no further.
+    """
     counted, faults = {}, []
     begun, wall = asyncio.get_running_loop().time(), time.time()
     for command, account in mailbox_questions(accounts).items():
@@ -324,7 +338,15 @@ async def ask_mailboxes(
             counted[account] = box_count(command, await endpoint.api(command, seconds=ANSWER_SECONDS))
         except AnswerError as fault:
             faults.append(fault)
+            if not counted and len(faults) == HOPELESS:
+                break
     return Snapshot(snapshot.node, snapshot.core, begun, wall, mailboxes=counted), faults
+
+
+def unread(faults: Sequence[AnswerError]) -> str:
+    """Those of a switch's answers that nobody could read, in a sentence; nothing where there are none."""
+    more = f", and {len(faults) - 1:,} more like it" if len(faults) > 1 else ""
+    return f"{faults[0]}{more}" if faults else ""
 
 
 def asked_endpoints(configuration: Configuration) -> dict[str, ConfiguredEndpoint]:

@@ -26,6 +26,7 @@ class AskedRow(TypedDict):
 
     ``node`` is what it calls itself, ``at`` when its last answers were asked for, in seconds since 1970, and ``took``
     how many seconds they took; ``why`` says what keeps it from answering now, and is empty where nothing does.
+    ``unread`` is which of its last answers nobody could read, and why.
     """
 
     endpoint: str
@@ -33,6 +34,7 @@ class AskedRow(TypedDict):
     at: float | None
     took: float
     why: str
+    unread: str
 
 
 class ViewState(TypedDict):

@@ -46,6 +46,8 @@ class AskedBody(Described):
     """Seconds that these took."""
     why: str = Field(examples=[""])
     """What keeps it from answering now; empty where nothing does."""
+    unread: str = Field(examples=[""])
+    """Which of its last answers nobody could read, and why; empty where all could be."""
 
 
 class ViewPage(Page[Row]):

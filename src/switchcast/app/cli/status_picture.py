@@ -119,6 +119,7 @@ def _asked(row: AskedRow, wall: float) -> list[Cell]:
         Cell("calls itself", printable(row["node"]), left=True),
         Cell("last asked", "never" if at is None else f"{short_duration(wall - at)} ago"),
         Cell("took", "" if at is None else _seconds(row["took"])),
+        Cell("", printable(row["unread"]), "yellow", left=True),
     ]
 
 

@@ -15,7 +15,7 @@ from switchcast._native import Event, Matcher
 from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.render import event_time
 from switchcast.app.cli.views.showing import Choice, Seen
-from switchcast.app.picture import ask_mailboxes, ask_switch
+from switchcast.app.picture import ask_mailboxes, ask_switch, unread
 from switchcast.endpoints import Endpoint, make_endpoint
 from switchcast.endpoints.esl import EslEndpoint
 from switchcast.views.picture import Picture
@@ -164,9 +164,9 @@ class Listening:
             boxes, more = await ask_mailboxes(endpoint, snapshot, self.picture.accounts(snapshot))
             self.picture.seed(boxes, time.monotonic(), time.time())
             faults = [*faults, *more]
-        why = "; ".join(str(fault) for fault in faults)
-        took = time.monotonic() - began
-        self._asked = [{"endpoint": str(endpoint.url), "node": snapshot.node, "at": wall, "took": took, "why": why}]
+        why, took = unread(faults), time.monotonic() - began
+        told = {"endpoint": str(endpoint.url), "node": snapshot.node, "at": wall, "took": took}
+        self._asked = [{**told, "why": why, "unread": why}]
 
 
 def _nobody(changes: Iterator[Change], there: bool) -> None:
