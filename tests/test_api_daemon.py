@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from keyfiles import written
-from nodes import PATIENCE, configuration, running
+from nodes import PATIENCE, configuration, running, wait_for
+from parts import fired
+from ports import free_port
 from test_operations import tcp_port
 
-from switchcast._native import Event
+from switchcast._native import Event, Sender
 from switchcast.archive.writing import ArchiveWriter
 from switchcast.errors import SwitchcastError
 
@@ -112,3 +117,47 @@ def test_events_come_from_the_archive_where_the_node_keeps_one(tmp_path: Path) -
         assert numbers == list(range(300))
         unknown = client.get("/events", params={"after": "nonsense"})
         assert (unknown.status_code, unknown.json()["where"]) == (404, "query: after")
+
+
+def test_a_stream_goes_on_in_the_archive_after_a_crash(tmp_path: Path) -> None:
+    """A client that was away meanwhile has every event that had been written, once, and is told what nobody knows."""
+    port, net = tcp_port(), free_port()
+    configuration(
+        tmp_path,
+        f"""
+[endpoints.net]
+url = "udp://127.0.0.1:{net}"
+[endpoints.history]
+url = "archive://{tmp_path}/history"
+[[route]]
+from = "net"
+to = ["history"]
+[api]
+listen = "127.0.0.1:{port}"
+recent = 64
+""",
+    )
+
+    def heard(client: httpx.Client, first: int, count: int) -> None:
+        with contextlib.closing(Sender(["127.0.0.1"], net)) as sender:
+            sender.send([fired(0, each) for each in range(first, first + count)])
+        wait_for(lambda: told_numbers(client.get("/events?limit=1").json()["rows"]) == [first + count - 1])
+
+    def told_numbers(rows: list[dict[str, Any]]) -> list[int]:
+        return [int(row["event"]["Number"]) for row in rows]
+
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=PATIENCE) as client:
+        with running(tmp_path) as node:
+            with client.stream("GET", "/events/stream") as answer:
+                heard(client, 0, 10)
+                first = [json.loads(line.removeprefix("data: ")) for line in itertools.islice(lines(answer), 7)]
+            for batch in range(10, 1_000, 90):
+                heard(client, batch, 90)
+            assert "Traceback" not in node.end(signal.SIGKILL)
+        with running(tmp_path) as node:
+            heard(client, 1_000, 300)
+            with client.stream("GET", "/events/stream", headers={"Last-Event-ID": first[-1]["id"]}) as answer:
+                told = [json.loads(line.removeprefix("data: ")) for line in itertools.islice(lines(answer), 1_294)]
+            assert told[0]["events"] is None
+            assert told_numbers(first + told[1:]) == list(range(1_300))
+            assert "Traceback" not in node.end()

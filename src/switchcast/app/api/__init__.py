@@ -5,8 +5,10 @@
     settings   the [api] table                    facts     what is asked of the node
     service    started, changed and ended         server    uvicorn, in the node's own event loop
     guard      what every request has to pass     app       the paths, their description, mistakes
-    recent     the events of late, kept once      hub       fills them, and wakes those who read
-    stream     the live stream                    aside    threads for what takes a while
+    recent     the events of late, kept once      ids       what names them to clients
+    hub        fills recent, wakes the readers    stream    the live stream
+    way        a stream that goes on in an archive    past    which archive, and who reads in it now
+    aside      threads for what takes a while
     views, rows, events, trace, audit, node_paths            the paths themselves, and their models
 
 Only ``settings`` and ``facts`` can be imported without the extra ``api``; ``load_api`` says so where it is missing.

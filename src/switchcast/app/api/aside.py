@@ -9,38 +9,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from switchcast.app.api.problems import Problem
 
 __all__ = ["THREADS", "Aside"]
 
 THREADS: Final = 2
+_END_SECONDS: Final = 1.0
 
 T = TypeVar("T")
 
 
 class Aside:
-    """The threads, which begin with the first work."""
+    """The threads, which begin with the first work. ``waiting`` may wait in turn for one, with ``None`` any number."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(THREADS, "api")
-        self._busy = 0
+    def __init__(self, threads: int = THREADS, waiting: int | None = 0) -> None:
+        self._threads = ThreadPoolExecutor(threads, "api")
+        self._number = threads
+        self._most = None if waiting is None else threads + waiting
+        self._work: set[asyncio.Future[Any]] = set()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What ``work`` gives. Raises ``Problem`` where all threads are busy."""
-        if self._busy >= THREADS:
-            raise Problem(503, f"{THREADS} others look things up", "ask again later", headers={"Retry-After": "2"})
-        self._busy += 1
+        """What ``work`` gives. Raises ``Problem`` where all threads are busy, and as many wait as may."""
+        if self._most is not None and len(self._work) >= self._most:
+            raise Problem(503, f"{self._number} others look things up", "ask again later", headers={"Retry-After": "2"})
         task = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        self._work.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
 
+    async def finish(self) -> None:
+        """Wait for what is under way, at most a second."""
+        if self._work:
+            await asyncio.wait(self._work, timeout=_END_SECONDS)
+
     def close(self) -> None:
         """End the threads; one that works on is not waited for."""
-        self._threads.shutdown(wait=not self._busy, cancel_futures=True)
+        self._threads.shutdown(wait=not self._work, cancel_futures=True)
 
-    def _done(self, task: asyncio.Future[T]) -> None:
-        self._busy -= 1
+    def _done(self, task: asyncio.Future[Any]) -> None:
+        self._work.discard(task)
         if not task.cancelled():
             task.exception()  # whoever asked may be gone

@@ -38,7 +38,7 @@ _CHUNKS_A_TURN: Final = 16
 class EventRow(Described):
     """An event."""
 
-    id: str = Field(examples=["5f0c6a1e-17-18a3c0f2d1b2a400", "2026-11-23-0000/000000000042"])
+    id: str = Field(examples=["5f0c6a1e-17-18a3c0f2d1b2a400-1f2e3d4c", "2026-11-23-0000/000000000042"])
     """Which it is, here: to go on behind it, with ``after`` or ``Last-Event-ID``. Nothing can be read from it."""
     received: float | None = Field(examples=[1795462923.125])
     """When it was received, seconds since 1970; null for one that the node made itself."""
@@ -61,7 +61,7 @@ class MissedRow(Described):
     """How many, of all kinds; null where nobody can know."""
     why: str = Field(examples=["they are no longer kept"])
     """Why."""
-    next: str | None = Field(examples=["5f0c6a1e-830-18a3c0f2d1b2a400"])
+    next: str | None = Field(examples=["5f0c6a1e-830-18a3c0f2d1b2a400-8b7a6c5d"])
     """The id of the first that is there, if there is one."""
     since: float | None = Field(examples=[1795462923.125])
     """When the last came that was told before, or a little earlier, where that is known: an archive can be asked for
@@ -158,7 +158,7 @@ class EventParameters(Wanted):
     """Only events received before this time."""
     order: Literal["newest", "oldest"] = Field(default="newest", examples=["newest"])
     """Which come first."""
-    after: str | None = Field(default=None, max_length=128, examples=["5f0c6a1e-17-18a3c0f2d1b2a400"])
+    after: str | None = Field(default=None, max_length=128, examples=["5f0c6a1e-17-18a3c0f2d1b2a400-1f2e3d4c"])
     """Go on behind this event, in that order: the ``next`` of the page before, or any event's ``id``."""
     limit: int = Field(default=100, ge=1, le=MOST_ROWS, examples=[100])
     """At most so many."""
@@ -181,7 +181,7 @@ class EventParameters(Wanted):
 class StreamParameters(Wanted):
     """Which events, and from where on."""
 
-    last_event_id: str | None = Field(default=None, max_length=128, examples=["5f0c6a1e-17-18a3c0f2d1b2a400"])
+    last_event_id: str | None = Field(default=None, max_length=128, examples=["5f0c6a1e-17-18a3c0f2d1b2a400-1f2e3d4c"])
     """Go on behind the event with this id, as with the header ``Last-Event-ID``, which wins."""
 
 
@@ -193,8 +193,9 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},
-                "example": 'id: 5f0c6a1e-17-18a3c0f2d1b2a400\ndata: {"id":"5f0c6a1e-17-18a3c0f2d1b2a400","received":'
-                '1795462923.125,"source":null,"trust":"local","signer":null,"event":{"Event-Name":"HEARTBEAT"}}\n\n',
+                "example": "id: 5f0c6a1e-17-18a3c0f2d1b2a400-1f2e3d4c\n"
+                'data: {"id":"5f0c6a1e-17-18a3c0f2d1b2a400-1f2e3d4c","received":1795462923.125,"source":null,'
+                '"trust":"local","signer":null,"event":{"Event-Name":"HEARTBEAT"}}\n\n',
             }
         },
     }
@@ -220,7 +221,9 @@ def events_router(facts: Facts, hub: Hub, aside: Aside, node: str) -> APIRouter:
     @router.get(STREAM_PATH.removeprefix("/api/v1"), responses=problems() | _STREAM, response_class=Response)
     async def stream(
         wanted: Annotated[StreamParameters, Query()],
-        last_event_id: Annotated[str | None, Header(max_length=128, examples=["5f0c6a1e-17-18a3c0f2d1b2a400"])] = None,
+        last_event_id: Annotated[
+            str | None, Header(max_length=128, examples=["5f0c6a1e-17-18a3c0f2d1b2a400-1f2e3d4c"])
+        ] = None,
     ) -> Response:
         """Events as they come, until the client leaves, as server-sent events.
 
@@ -236,8 +239,7 @@ def events_router(facts: Facts, hub: Hub, aside: Aside, node: str) -> APIRouter:
                 "try again later, or raise streams in [api]",
                 headers={"Retry-After": "10"},
             )
-        place, missed = hub.recent.resumed(last_event_id or wanted.last_event_id)
-        return EventStream(hub, selection, place, missed)
+        return EventStream(hub, selection, last_event_id or wanted.last_event_id)
 
     return router
 

@@ -16,15 +16,25 @@ from contextlib import contextmanager
 from typing import Final
 
 from switchcast.app.api.audit import Auditing
-from switchcast.app.api.recent import Recent
+from switchcast.app.api.past import Past
+from switchcast.app.api.recent import TAP, Recent
 from switchcast.app.api.settings import ApiSettings
 from switchcast.bus import Subscription
 from switchcast.node import Node
 
-__all__ = ["TAP", "Hub", "Reader"]
+__all__ = ["Hub", "Reader"]
 
-TAP: Final = "api"
 _WAKES: Final = 2_000
+_COUNTED: Final = (
+    "streams",
+    "streams_refused",
+    "streams_stalled",
+    "streams_behind",
+    "gaps",
+    "events_missed",
+    "events_sent",
+    "events_archived",
+)
 _AT_ONCE: Final = 16
 """Readers that are woken before the event loop turns, so that the line need not wait for all of them."""
 _LEAST_PAUSE: Final = 0.005
@@ -63,6 +73,7 @@ class Hub:
 
     def __init__(self, node: Node, settings: ApiSettings) -> None:
         self.recent = Recent(secrets.token_hex(4), settings.recent, settings.recent_size)
+        self.past = Past(node, self.recent)
         self.most = settings.streams
         self.counts: Counter[str] = Counter()
         self.auditing = Auditing() if settings.audit else None
@@ -123,9 +134,10 @@ class Hub:
             self.end_streams()
 
     def counters(self) -> dict[str, int]:
-        """``streams`` begun, ``refused``, ``stalled``; ``gaps`` told and ``missed`` events; what is kept now."""
-        own = dict.fromkeys(
-            ("streams", "streams_refused", "streams_stalled", "gaps", "events_missed", "events_sent"), 0
-        )
+        """``streams`` begun, ``refused``, ``stalled``; ``gaps`` told and ``missed`` events; what is kept now.
+
+        ``streams_behind`` is how many times one went on in the archive, ``events_archived`` what it was given there.
+        """
+        own = dict.fromkeys(_COUNTED, 0)
         own |= self.counts
         return own | {"readers": self.readers, "events_kept": self.recent.events, "bytes_kept": self.recent.bytes}

@@ -7,29 +7,30 @@
                    reader      reader  readers       each is a number: the next event that it has not been given
 
 No reader has a queue: it has a place. What one has not read yet is what all the others have read, so a reader that is
-slow costs nothing but its place; one that falls behind the oldest event is told how many have gone (``Missed``). An
-event becomes text once, whoever reads it, and a condition is tried on it once, however many readers have the same.
-
-An event's id is ``<run>-<number>-<time>``. The run is another after each start of the node, so that a number of an
-earlier one is not taken for one of this. The time, hexadecimal nanoseconds since 1970, is when the first event of its
-chunk was received: from then on an archive has what is no longer kept here. Pure: no I/O, no clock.
+slow costs nothing but its place; one that falls behind the oldest event reads on in an archive (``way.py``), or is told
+how many have gone (``Missed``). An event becomes text once, whoever reads it, and a condition is tried on it once,
+however many readers have the same. Pure: no I/O, no clock.
 """
 
 from __future__ import annotations
 
 import bisect
 import json
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from switchcast._native import Event, Matcher
+from switchcast.app.api.ids import EventId
+from switchcast.archive.following import check_of
 from switchcast.wire.gap_record import is_gap
 
-__all__ = ["Missed", "Place", "Reading", "Recent", "Selection", "rendered"]
+__all__ = ["RESTARTED", "TAP", "Known", "Missed", "Place", "Reading", "Recent", "Selection", "rendered"]
 
+TAP: Final = "api"
+"""The name of the tap that the events come through."""
+RESTARTED: Final = "the node has been started again since"
 CHUNK_EVENTS: Final = 64
 CHUNK_BYTES: Final = 65_536
 """What a reader is given at once: little enough that no reader keeps the event loop from the line."""
@@ -39,7 +40,6 @@ _MOST_SELECTIONS: Final = 1_024
 """Selections that a chunk remembers the outcome of: a client can think of as many as it likes."""
 _BREAKS: Final = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 """What is no line's end in a stream of events, but is taken for one by many who read lines."""
-_ID: Final = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,18})-([0-9a-f]{1,16})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,16 @@ class Missed:
     why: str
     next: str | None
     since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An event that can be known again, with its number and by what."""
+
+    event: Event
+    number: int
+    time: int
+    check: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +94,16 @@ class Selection:
 
 @dataclass(slots=True)
 class _Chunk:
-    """Events that came one after the other. ``first`` is the number of the first, ``time`` when it was received."""
+    """Events that came one after the other. ``first`` is the number of the first, ``time`` when it was received.
+
+    ``keys`` are the time and check in the id of each.
+    """
 
     run: str
     time: int
     first: int
     events: list[Event]
+    keys: list[tuple[int, int | None]]
     size: int
     texts: list[bytes | None] = field(default_factory=list)
     selected: dict[tuple[str, str | None], tuple[int, ...]] = field(default_factory=dict)
@@ -101,7 +115,8 @@ class _Chunk:
 
     def id_of(self, number: int) -> str:
         """The id of the event of this number."""
-        return f"{self.run}-{number}-{self.time:x}"
+        time, check = self.keys[number - self.first]
+        return f"{self.run}-{number}-{time:x}" if check is None else f"{self.run}-{number}-{time:x}-{check:08x}"
 
     def wanted(self, selection: Selection) -> tuple[int, ...]:
         """The indices that ``selection`` wants."""
@@ -136,6 +151,11 @@ class Reading:
     def time(self) -> int:
         """When the first of the events was received, nanoseconds since 1970."""
         return 0 if self._chunk is None else self._chunk.time
+
+    @property
+    def last_id(self) -> str | None:
+        """The id of the last event in front of ``place``, wanted or not, where that is one of these."""
+        return None if self._chunk is None else self._chunk.id_of(self.place.number - 1)
 
     def ids(self) -> list[str]:
         """The ids of the events."""
@@ -172,6 +192,12 @@ class Recent:
         self.size = size
         self.events = 0
         self.bytes = 0
+        self.first: Known | None = None
+        """The first event of this run that can be known again, though it may no longer be kept."""
+        self.uncounted = 0
+        """The number behind which the numbers count everything: in front of it the tap has lost some."""
+        self._key: tuple[int, int] | None = None
+        self._numbers: dict[int, int] = {}
         self._chunks: deque[_Chunk] = deque()
         self._by_first: dict[int, _Chunk] = {}
         self._next = 1
@@ -199,32 +225,44 @@ class Recent:
     def add(self, events: Iterable[Event], now: int) -> None:
         """Keep ``events``, which came by ``now``, nanoseconds since 1970."""
         batch: list[Event] = []
+        keys: list[tuple[int, int | None]] = []
         size = 0
         for event in events:
             length = len(event.to_plain())
             if batch and (len(batch) >= CHUNK_EVENTS or size + length > CHUNK_BYTES):
-                self._append(_Chunk(self.run, batch[0].received or now, self._next, batch, size))
-                batch, size = [], 0
+                self._append(_Chunk(self.run, batch[0].received or now, self._next, batch, keys, size))
+                batch, keys, size = [], [], 0
+            keys.append(self._note(event, self._next + len(batch), event.received or now))
             batch.append(event)
             size += length
         if batch:
-            self._append(_Chunk(self.run, batch[0].received or now, self._next, batch, size))
+            self._append(_Chunk(self.run, batch[0].received or now, self._next, batch, keys, size))
         self._trim()
+
+    def number_of(self, event: Event, check: int) -> int | None:
+        """The number of ``event``, which has this check, if it is kept and can be known again."""
+        number = self._numbers.get(check)
+        return number if number is not None and self.event_at(number) == event else None
+
+    def event_at(self, number: int) -> Event | None:
+        """The event of this number, if it is kept."""
+        chunk = self._chunk_with(number)
+        return None if chunk is None else chunk.events[number - chunk.first]
 
     def resumed(self, last: str | None) -> tuple[Place, Missed | None]:
         """Where a reader stands that was given the event with the id ``last``; ``None``: one that begins now."""
         if last is None:
             return self.newest, None
-        found = _ID.fullmatch(last)
+        found = EventId.parse(last)
         oldest = Place(self.oldest)
         if found is None:
-            return oldest, self._missed(None, "that is no id of an event here", oldest)
-        since = int(found[3], 16) / 1e9
-        if found[1] != self.run:
-            return oldest, self._missed(None, "the node has been started again since", oldest, since)
-        wanted = int(found[2]) + 1
+            return oldest, self.missed(None, "that is no id of an event here", oldest)
+        since = found.time / 1e9
+        if found.run != self.run:
+            return oldest, self.missed(None, RESTARTED, oldest, since)
+        wanted = found.number + 1
         if wanted > self._next:
-            return oldest, self._missed(None, "there has been no such event yet", oldest)
+            return oldest, self.missed(None, "there has been no such event yet", oldest)
         missed = self.missed_before(Place(wanted), since)
         return (Place(wanted) if missed is None else oldest), missed
 
@@ -268,11 +306,23 @@ class Recent:
         """What a reader at ``place`` has missed of what was once kept."""
         oldest = Place(self.oldest)
         lost = oldest.number - place.number
-        return self._missed(lost, "they are no longer kept", oldest, since) if lost > 0 else None
+        return self.missed(lost, "they are no longer kept", oldest, since) if lost > 0 else None
 
-    def _missed(self, events: int | None, why: str, next_place: Place, since: float | None = None) -> Missed:
+    def missed(self, events: int | None, why: str, next_place: Place, since: float | None = None) -> Missed:
+        """So many, and what comes behind them."""
         chunk = self._chunk_with(next_place.number)
         return Missed(events, why, None if chunk is None else chunk.id_of(next_place.number), since)
+
+    def _note(self, event: Event, number: int, time: int) -> tuple[int, int | None]:
+        """What is to be in the id of an event, by which it is found again if it can be known."""
+        if event.core_uuid is not None and event.sequence is not None:
+            check = check_of(event)
+            self._key = time, check
+            self._numbers[check] = number
+            self.first = self.first or Known(event, number, time, check)
+        elif event.trust == "local" and is_gap(event) and event.get("Gap-Place") == TAP:
+            self.uncounted = number
+        return self._key or (time, None)
 
     def _append(self, chunk: _Chunk) -> None:
         self._chunks.append(chunk)
@@ -289,6 +339,9 @@ class Recent:
             del self._by_first[gone.first]
             self.events -= len(gone.events)
             self.bytes -= gone.size
+            for number, (_, check) in enumerate(gone.keys, gone.first):
+                if check is not None and self._numbers.get(check) == number:
+                    del self._numbers[check]
 
     def _chunk_with(self, number: int) -> _Chunk | None:
         """The chunk that holds this number."""

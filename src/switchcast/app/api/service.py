@@ -99,6 +99,7 @@ class Api:
         """End every stream, and serve no more. Idempotent."""
         await self._end_server()
         self._aside.close()
+        await self._hub.past.close()
         work, self._work = self._work, None
         if work is not None:
             work.cancel()
