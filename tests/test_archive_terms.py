@@ -107,3 +107,17 @@ def test_every_recorded_channel_event_is_found_by_its_leg(plain_datagrams: list[
     assert len(legs) > 1_300
     for event in legs:
         assert Term.uuid(event.unique_id or "") in terms_of(event)
+
+
+def test_a_command_is_found_by_the_legs_that_it_was_given() -> None:
+    event = Event("API", {"API-Command": "uuid_bridge", "API-Command-Argument": f"{LEG} {OTHER} more {LEG[:-1]}"})
+    assert terms_of(event) == {Term.uuid(LEG), Term.uuid(OTHER), Term.named("API")}
+    assert TermFilter([Term.uuid(OTHER)]).matches(event)
+
+
+@pytest.mark.parametrize(
+    "argument", ["", "status", LEG[:-1], f"x{LEG}", f"{LEG}0", LEG.replace("-", ""), " " * 1024 + LEG]
+)
+def test_what_is_no_leg_is_no_term(argument: str) -> None:
+    event = Event("API", {"API-Command": "uuid_dump", "API-Command-Argument": argument})
+    assert terms_of(event) == {Term.named("API")}

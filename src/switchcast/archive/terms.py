@@ -4,7 +4,8 @@
 kind     which headers name one                                                how two are known to be the same
 ======== ===================================================================== =======================================
 uuid     ``Unique-ID``, the other leg's, the call's, both of a bridge, and       letter by letter, but for case
-         what else ties legs together; conferences and background jobs
+         what else ties legs together; conferences and background jobs;
+         what a command such as ``uuid_kill`` was given
 call_id  SIP Call-IDs                                                          letter by letter
 number   caller, callee and destination of either leg                          by their digits, if it is dialled with
                                                                                such: ``+49 (30) 1234`` is ``49301234``
@@ -60,6 +61,9 @@ _UUIDS: Final = (
     "Job-UUID",
     "VM-UUID",
 )
+_COMMANDED: Final = re.compile(rb"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b")
+_MOST_COMMANDED: Final = 1024
+"""Bytes of a command's arguments that are looked through."""
 _CALL_IDS: Final = ("variable_sip_call_id", "Call-ID", "sub-call-id", "VM-Call-ID")
 _NUMBERS: Final = (
     "Caller-Caller-ID-Number",
@@ -211,6 +215,13 @@ def _values_of(*names: str) -> Callable[[_Raw, _Values], None]:
     return collect
 
 
+def _collect_uuids(raw: _Raw, values: _Values) -> None:
+    values.update(map(raw, _UUIDS))
+    arguments = raw("API-Command-Argument")
+    if arguments:
+        values.update(_COMMANDED.findall(unquote_to_bytes(arguments[:_MOST_COMMANDED])))
+
+
 def _collect_users(raw: _Raw, values: _Values) -> None:
     values.update(map(raw, _USERS))
     for user_name, domain_name in _USERS_AND_DOMAINS:
@@ -226,7 +237,7 @@ def _collect_kind(raw: _Raw, values: _Values) -> None:
 
 
 _COLLECTORS: Final[dict[Kind, Callable[[_Raw, _Values], None]]] = {
-    "uuid": _values_of(*_UUIDS),
+    "uuid": _collect_uuids,
     "call_id": _values_of(*_CALL_IDS),
     "number": _values_of(*_NUMBERS),
     "user": _collect_users,
