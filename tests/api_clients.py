@@ -60,10 +60,16 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Mapping[str, Any] | None = None) -> AsyncIterator[Served]:
-    """A node that receives nothing but what it is given, and its API on a free port."""
+async def served(settings: Mapping[str, Any] | None = None, archive: Path | None = None) -> AsyncIterator[Served]:
+    """A node that receives nothing but what it is given, and its API on a free port.
+
+    It has a sink ``out`` and, where an ``archive`` is named, one for that, ``history``.
+    """
     name = f"api-{next(_NUMBERS)}"
-    route = Route(Source(f"memory:{name}-in", name="in"), [Sink(f"memory:{name}-out", name="out")])
+    sinks = [Sink(f"memory:{name}-out", name="out")]
+    if archive is not None:
+        sinks.append(Sink(f"archive:{archive}", name="history"))
+    route = Route(Source(f"memory:{name}-in", name="in"), sinks)
     node = Node([route], name="fs1", patient=True, drain=0.0)
     presence, automation = Presence(node, PeersSettings()), Automation(node)
     watching = Watching(node, assemble(Given(Path("node.toml"), {"node": {"name": "fs1"}}, {})))
