@@ -160,4 +160,6 @@ recent = 64
                 told = [json.loads(line.removeprefix("data: ")) for line in itertools.islice(lines(answer), 1_294)]
             assert told[0]["events"] is None
             assert told_numbers(first + told[1:]) == list(range(1_300))
+            after = {"after": first[-1]["id"], "order": "oldest", "limit": "3"}
+            assert told_numbers(client.get("/events", params=after).json()["rows"]) == [7, 8, 9]
             assert "Traceback" not in node.end()

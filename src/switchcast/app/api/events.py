@@ -19,10 +19,12 @@ from switchcast.app.api.aside import Aside
 from switchcast.app.api.facts import Facts
 from switchcast.app.api.guard import STREAM_PATH
 from switchcast.app.api.hub import Hub
+from switchcast.app.api.ids import EventId
 from switchcast.app.api.problems import Problem
 from switchcast.app.api.recent import Missed, Place, Selection, rendered
 from switchcast.app.api.reply import Described, Page, Parameters, problems
 from switchcast.app.api.stream import EventStream
+from switchcast.archive.following import Following, position_at
 from switchcast.archive.reading import ArchiveReader
 from switchcast.archive.terms import Term, TermFilter
 from switchcast.archive.times import parse_time
@@ -305,9 +307,20 @@ def _stored(
         selection.matcher,
         every=wanted.terms(),
         newest_first=wanted.order == "newest",
-        after=wanted.after,
+        after=None if wanted.after is None else _position(directory, wanted.after),
     )
     return ((each.position, each.event) for each in stored)
+
+
+def _position(directory: Path, event_id: str) -> str:
+    """The position of an event that is named by it, or as the stream does. Raises ``UsageError`` where it has gone."""
+    found = EventId.parse(event_id)
+    if found is None:
+        return event_id
+    mark = None if found.check is None else Following(directory).find(found.time, found.check)
+    if mark is None:
+        raise UsageError("the archive does not have the event with this id")
+    return position_at(mark)
 
 
 def _page(rows: list[bytes], after: str | None, origin: str, missed: Missed | None) -> Response:

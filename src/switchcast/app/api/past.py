@@ -15,6 +15,7 @@ the one is taken that the fewest routes keep something from.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ READ_SECONDS: Final = 20.0
 """For one block to be read, with the turns of all who wait before: after that the archive counts as one that cannot be
 read."""
 _COMMIT: Final = "250ms"
+
+_LONGEST_REST: Final = 0.01
 
 T = TypeVar("T")
 
@@ -104,7 +107,7 @@ class Past:
         following = self._following = self._following or Following(archive.directory)
         try:
             async with asyncio.timeout(READ_SECONDS):
-                return await self._thread.run(lambda: work(following))
+                return await self._thread.run(lambda: _resting(work, following))
         except TimeoutError:
             raise EndpointUnavailable(f"{archive.directory}: nothing could be read for {READ_SECONDS:g} s") from None
 
@@ -119,3 +122,11 @@ class Past:
         """End the thread, once it has read what it reads, at most within a second."""
         await self._thread.finish()
         self._thread.close()
+
+
+def _resting(work: Callable[[Following], T], following: Following) -> T:
+    """What ``work`` finds, after a pause as long as it took: half of the time no thread is in the event loop's way."""
+    began = time.monotonic()
+    found = work(following)
+    time.sleep(min(time.monotonic() - began, _LONGEST_REST))
+    return found
