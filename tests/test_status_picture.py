@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_status import WALL, asked, healthy, peer, set_state
+from answering import Shown, answering, typed
+from test_status import WALL, healthy, peer, set_state
 from viewing import fired
 
 from switchcast.app.cli.status_view import find_problems
@@ -41,6 +42,13 @@ def kept(*rows: AskedRow, picture: Picture | None = None) -> PictureState:
 def well() -> Status:
     """A node with nothing wrong, and a picture."""
     return healthy() | {"picture": kept(row("switch", "fs1"))}
+
+
+def asked(tmp_path: Path, status: Status, columns: int = 80) -> Shown:
+    """What ``switchcast status`` says of a node with this status."""
+    socket = tmp_path / "control.sock"
+    with answering(socket, {"status": status}):
+        return typed("status", socket=socket, columns=columns)
 
 
 # What counts as wrong
