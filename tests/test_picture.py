@@ -104,6 +104,30 @@ def test_what_grows_and_what_there_is_are_counted_apart() -> None:
         assert picture.most[name] == (1000 if name == "nodes" else 200_000)
 
 
+def test_a_node_is_in_doubt_as_long_as_a_row_of_it_is() -> None:
+    picture = Picture()
+    message: dict[str, Any] = {"MWI_Message_Account": "sip:1000@example.com", "MWI_Messages_Waiting": "yes"}
+    said: dict[str, Any] = {"from": "1000@example.com", "status": "Registered"}
+    told = [
+        fired("HEARTBEAT", Session_Count="1"),
+        register("1000"),
+        channel("CHANNEL_CREATE", "a"),
+        fired("MESSAGE_WAITING", **message),
+        fired("PRESENCE_IN", **said),
+    ]
+    take(picture, *told)
+    assert picture.in_doubt() == {}
+    take(picture, Gap("group", "gave_up", 2, sender="fs1", range="7-8").event(), now=2.0)
+    assert picture.in_doubt() == {"fs1": 5}
+    assert all(dict(view.doubtful()) == {"fs1": 1} for view in picture.views.values())
+    take(picture, *told[:4], now=3.0)
+    assert picture.in_doubt() == {"fs1": 2}, "what was missed of a call, its later events do not tell"
+    assert "fs1" in picture.doubts
+    take(picture, *told[4:], channel("CHANNEL_DESTROY", "a"), now=4.0)
+    assert picture.in_doubt() == {}
+    assert picture.doubts == {}
+
+
 # Who learns from what
 
 

@@ -102,7 +102,7 @@ def test_each_thing_that_is_wrong_is_said_in_words(break_it: Callable[[Status], 
 
 
 def doubt(status: Status, node: str, *, healing: bool) -> None:
-    found: DoubtRow = {"node": node, "since": WALL - 9000, "why": "lost", "asked": healing}
+    found: DoubtRow = {"node": node, "since": WALL - 9000, "why": "lost", "rows": 1204, "asked": healing}
     status["picture"]["doubts"].append(found)
 
 
@@ -156,9 +156,9 @@ def test_a_switch_that_never_said_how_it_is_is_not_missed() -> None:
     told = picture_state(picture, [], picture.counters(), lately, 500.0)
     assert [(down["name"], down["silent"]) for down in told["down"]] == [("fs5", 499.0)]
     assert told["views"][0]["states"] == {"up": 0, "down": 2}
-    assert {doubt["node"]: (doubt["why"], doubt["asked"]) for doubt in told["doubts"]} == {
-        "fs5": ("down", False),
-        "tool": ("down", False),
+    assert {doubt["node"]: (doubt["why"], doubt["rows"], doubt["asked"]) for doubt in told["doubts"]} == {
+        "fs5": ("down", 1, False),
+        "tool": ("down", 1, False),
     }
 
 
@@ -203,9 +203,9 @@ def test_the_tables(tmp_path: Path) -> None:
         r"switch answers fs1 \S+ ago 40ms",
         r"other no answer fs3\.example\.com 1h\S+ ago 40ms",
         "new not yet never",
-        "in doubt for why",
-        r"fs1 \S+ events were lost until it has answered",
-        r"fs10 2h\S+ events were lost nobody asks it",
+        "in doubt for rows why",
+        r"fs1 \S+ 1,204 events were lost until it has answered",
+        r"fs10 2h\S+ 1,204 events were lost nobody asks it",
         "and 1 more",
     ):
         assert re.search(f"^{line.replace(' ', ' +')} *$", shown.stdout, re.MULTILINE), line

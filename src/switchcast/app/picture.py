@@ -18,6 +18,7 @@ import contextlib
 import gc
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -136,6 +137,11 @@ class Watching:
         """How the picture stands; ``recent`` tells by how much counters have grown lately."""
         now = asyncio.get_running_loop().time()
         return picture_state(self.picture, self.asked(), self.counters(), recent, now)
+
+    def doubted(self) -> dict[str, int]:
+        """How many nodes have doubtful rows, by why."""
+        doubts = self.picture.doubts
+        return dict(Counter(doubts[node]["why"] for node in self.picture.in_doubt()))
 
     def counters(self) -> dict[str, dict[str, int]]:
         """As ``Picture.counters``, with what askers count under ``asked``, and faults of ours under ``kept``."""

@@ -61,11 +61,15 @@ class DownRow(TypedDict):
 
 
 class DoubtRow(TypedDict):
-    """A node of which not all is known that happened, since when and why; ``asked``: its answers make it good."""
+    """A node of which not all is known that happened, since when and why, and how many rows are doubtful for that.
+
+    ``asked``: its answers make it good.
+    """
 
     node: str
     since: float
     why: Literal["lost", "down", "restarted"]
+    rows: int
     asked: bool
 
 
@@ -114,8 +118,8 @@ def picture_state(
             for row in islice(picture.nodes.away(now), MOST_DOWN)
         ],
         "doubts": [
-            {"node": node, "since": doubt["since"], "why": doubt["why"], "asked": node in known}
-            for node, doubt in picture.doubts.items()
+            {"node": node, **picture.doubts[node], "rows": rows, "asked": node in known}
+            for node, rows in picture.in_doubt().items()
         ],
         "counters": {name: count for counts in own.values() for name, count in counts.items()},
         "recent": {name: count for part, counts in own.items() for name, count in recent(part, counts).items()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -119,7 +119,7 @@ class Report:
             configured_at=self.configured_at,
             rows=self._watching.picture.states(),
             answering={row["endpoint"]: not row["why"] for row in self._watching.asked()},
-            doubted=dict(Counter(doubt["why"] for doubt in self._watching.picture.doubts.values())),
+            doubted=self._watching.doubted(),
         )
 
     def _counters(self) -> Counters:

@@ -141,6 +141,10 @@ class Calls:
             "bridged": sum(bool(leg.bridged_to) for leg in legs),
         }
 
+    def doubtful(self) -> Mapping[str, int]:
+        """How many legs are, by node."""
+        return self._channels.doubtful()
+
     def refusals(self) -> dict[str, int]:
         """Of legs, as those of ``Ledger``; ``late``: events older than what is known of their leg."""
         return self._channels.refusals()

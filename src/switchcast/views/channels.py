@@ -94,6 +94,10 @@ class Channels:
         """UUIDs of legs that have changed or gone since the last call."""
         return self._legs.touched()
 
+    def doubtful(self) -> Mapping[str, int]:
+        """How many legs are, by node."""
+        return self._legs.doubtful()
+
     def refusals(self) -> dict[str, int]:
         """What was refused, by reason; ``late``: events older than what is known of their leg."""
         return self._legs.refusals() | {"late": self._legs.counts["late"]}

@@ -186,6 +186,10 @@ class Ledger(Generic[Row]):
         """How sure a row is that was put right by this answer of its switch."""
         return "doubtful" if self._doubts.get(snapshot.node, float("-inf")) > snapshot.begun else "asked"
 
+    def doubtful(self) -> Counter[str]:
+        """How many rows are, by node."""
+        return Counter(row.node for row in self.rows.values() if row.sure == "doubtful")
+
     def refusals(self) -> dict[str, int]:
         """The counts, those that are nought among them."""
         return {name: self.counts[name] for name in ("untrusted", "refused_full", "refused_name", "displaced")}

@@ -12,7 +12,7 @@ a row that somebody else told, unless that one is doubtful or it has messages of
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -154,6 +154,10 @@ class Mailboxes:
         """All ``mailboxes``, and those that are ``lit``."""
         lit = sum(box.lamp for box in self._boxes.rows.values())
         return {"mailboxes": len(self._boxes), "lit": lit}
+
+    def doubtful(self) -> Mapping[str, int]:
+        """How many rows are, by node."""
+        return self._boxes.doubtful()
 
     def refusals(self) -> dict[str, int]:
         """As those of ``Ledger``."""

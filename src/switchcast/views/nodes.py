@@ -242,6 +242,10 @@ class Nodes:
         """``up`` and ``down``."""
         return {"up": len(self._up), "down": len(self._down)}
 
+    def doubtful(self) -> Counter[str]:
+        """1 for each that is."""
+        return Counter(node.name for node in self._rows.values() if _sure(node) == "doubtful")
+
     def refusals(self) -> dict[str, int]:
         """Of events those without effect, by reason.
 

@@ -19,6 +19,7 @@ snapshot all the same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from heapq import nsmallest
 from typing import Any, Final, Literal, TypedDict
@@ -207,6 +208,17 @@ class Picture:
     def states(self) -> dict[str, dict[str, int]]:
         """How many rows each view has now, by what is so of them. It looks at all of them."""
         return {name: view.states() for name, view in self.views.items()}
+
+    def in_doubt(self) -> dict[str, int]:
+        """How many rows of each node in ``doubts`` are doubtful; one that has none any more is forgotten there.
+
+        It looks at all rows, where anybody is in doubt: what was doubtful has been told anew, or has run out.
+        """
+        if not self.doubts:
+            return {}
+        rows = sum((Counter(view.doubtful()) for view in self.views.values()), Counter[str]())
+        self.doubts = {node: doubt for node, doubt in self.doubts.items() if rows[node]}
+        return {node: rows[node] for node in self.doubts}
 
     def counters(self) -> dict[str, dict[str, int]]:
         """What each view counts, and under ``picture`` the ``gaps`` that were told and the ``snapshots`` taken."""

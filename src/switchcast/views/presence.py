@@ -28,7 +28,7 @@ nobody to ask, ``forget`` seconds after it was last heard of.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
@@ -335,6 +335,10 @@ class Presence:
         """All ``users``, how many ``calls`` they have, and how many users are in each state."""
         states = Counter(user.state for user in self._users.rows.values())
         return {"users": len(self._users), "calls": len(self._callers)} | dict(sorted(states.items()))
+
+    def doubtful(self) -> Mapping[str, int]:
+        """How many rows are, by node."""
+        return self._users.doubtful()
 
     def refusals(self) -> dict[str, int]:
         """As those of ``Ledger``; ``refused_calls``: there was no room for more calls, of that user or of all."""

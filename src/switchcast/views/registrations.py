@@ -205,6 +205,10 @@ class Registrations:
         unreachable = sum(not row.reachable for row in self._table)
         return {"registered": len(self._table), "doubtful": sure["doubtful"], "unreachable": unreachable}
 
+    def doubtful(self) -> Counter[str]:
+        """How many rows are, by node; those whose time has run out among them."""
+        return Counter(row.node for row in self._table if self._sure(row, self._now) == "doubtful")
+
     def refusals(self) -> dict[str, int]:
         """What had no effect, by reason.
 

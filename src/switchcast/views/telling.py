@@ -146,6 +146,9 @@ class View(Protocol):
     def states(self) -> dict[str, int]:
         """How many rows there are now, by what is so of them; those that are counted whatever is so come first."""
 
+    def doubtful(self) -> Mapping[str, int]:
+        """How many rows are doubtful, by node; of calls, how many legs."""
+
     def refusals(self) -> dict[str, int]:
         """What had no effect, and rows that were given up, by reason: counters that only grow, and cost nothing."""
 

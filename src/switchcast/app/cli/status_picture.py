@@ -134,6 +134,7 @@ def _doubt(row: DoubtRow, silent: Collection[str], wall: float) -> list[Cell]:
     healing = "it does not answer" if row["node"] in silent else "until it has answered"
     return [
         Cell("for", short_duration(wall - row["since"])),
+        Cell("rows", f"{row['rows']:,}"),
         Cell("why", _WHY.get(row["why"], printable(row["why"])), left=True),
         Cell("", healing if row["asked"] else "nobody asks it", "dim", left=True),
     ]
