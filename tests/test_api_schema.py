@@ -18,6 +18,7 @@ from recordings import DATA
 
 import switchcast
 from switchcast import Event
+from switchcast.app.api.aside import THREADS
 from switchcast.app.api.events import EventPage
 from switchcast.app.api.guard import STREAM_PATH
 from switchcast.app.api.reply import Page
@@ -77,7 +78,8 @@ def schema() -> Iterator[schemathesis.BaseSchema]:
                 for path, page in PAGES.items():
                     rows = (await client.get(path)).content
                     assert page.model_validate_json(rows).rows, path
-                await client.get("/trace/1000")  # which begins a thread
+                while len([thread for thread in threading.enumerate() if thread.name.startswith("api_")]) < THREADS:
+                    await asyncio.gather(*(client.get("/trace/1000") for _ in range(THREADS)))  # which begin threads
             where.append(server.base)
             ready.set()
             await asyncio.to_thread(done.wait)
