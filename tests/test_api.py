@@ -14,10 +14,12 @@ from parts import numbered
 from sockets import until
 
 from switchcast import Event
+from switchcast.app.api import aside as aside_module
 from switchcast.app.api import server as server_module
 from switchcast.app.api.events import EventPage
 from switchcast.app.api.node_paths import PeersBody, StatsBody
 from switchcast.app.api.problems import ProblemBody
+from switchcast.archive.writing import ArchiveWriter
 
 TOKEN = "correct horse battery staple"  # noqa: S105 - of these tests
 
@@ -276,5 +278,48 @@ def test_too_many_connections_are_told_so() -> None:
             await until(lambda: server.api.connections == 0)
             async with server.client() as client:
                 assert (await client.get("/peers")).status_code == 200
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_a_search_that_takes_long_gives_what_it_has_and_how_to_go_on(
+    order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ArchiveWriter(tmp_path / "history") as writer:
+        writer.write(numbered(2_000))
+    monkeypatch.setattr(aside_module, "LOOK_SECONDS", 0.0)
+
+    async def ask() -> None:
+        async with served() as server, server.client() as client:
+            server.facts.archive_at = tmp_path / "history"
+            found: list[int] = []
+            pages, after = 0, None
+            while after is not None or not pages:
+                query = {"order": order, "where": 'h["Number"].endsWith("77")'} | ({"after": after} if after else {})
+                page = (await client.get("/events", params=query)).raise_for_status().json()
+                found += [int(row["event"]["Number"]) for row in page["rows"]]
+                pages, after = pages + 1, page["next"]
+            assert found == sorted(range(77, 2_000, 100), reverse=order == "newest")
+            assert pages == 8  # a block each
+
+    asyncio.run(ask())
+
+
+def test_a_trace_that_takes_too_long_ends_and_leaves_its_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ArchiveWriter(tmp_path / "history") as writer:
+        legs = [{"Unique-ID": f"6d5b{number:04}", "Caller-ANI": "1000"} for number in range(9)]
+        writer.write([Event("CHANNEL_CREATE", leg) for leg in legs])
+    monkeypatch.setattr(aside_module, "LOOK_SECONDS", 0.0)
+
+    async def ask() -> None:
+        async with served() as server, server.client() as client:
+            server.facts.archive_at = tmp_path / "history"
+            for _ in range(5):
+                told = problem(await client.get("/trace/1000"), 503)
+                assert told.where == "path: key"
+                assert "too many calls match" in told.detail
 
     asyncio.run(ask())

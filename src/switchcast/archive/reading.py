@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -148,16 +148,20 @@ class ArchiveReader:
         every: Iterable[Term] = (),
         newest_first: bool = False,
         after: str | None = None,
+        passing: Callable[[Block], object] | None = None,
     ) -> Generator[Stored, None, None]:
         """Events from ``since`` up to before ``until`` (ns since 1970 UTC), in the order in which they were written.
 
         Of ``terms`` an event has one at least, if there are any, of ``every`` all; ``matcher`` chooses among those.
-        ``after``: only what stands behind that position, or with ``newest_first`` in front of it. Raises ``UsageError``
-        for what is no position.
+        ``after``: only what stands behind that position, or with ``newest_first`` in front of it. ``passing`` is called
+        with each block before it is looked into, and may raise what ends the search. Raises ``UsageError`` for what is
+        no position.
         """
         chosen = TermFilter(terms, every)
         start = _start(after)
         for block in self._blocks(since, until, chosen, newest_first=newest_first, start=start):
+            if passing is not None:
+                passing(block)
             try:
                 stored = block.stored()
             except Damaged as error:

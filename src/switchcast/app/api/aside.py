@@ -1,24 +1,39 @@
 """Work that takes a while, beside the event loop: a few threads, and whoever finds them all busy is told so.
 
 A thread cannot be stopped. So one that works on although nobody waits for it any more keeps its place until it is done,
-and no number of impatient clients makes more of them.
+and no number of impatient clients makes more of them; and what may have no end asks ``Deadline`` how long it has had.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from switchcast.app.api.problems import Problem
 
-__all__ = ["THREADS", "Aside"]
+__all__ = ["LOOK_SECONDS", "THREADS", "Aside", "Deadline"]
 
 THREADS: Final = 2
+LOOK_SECONDS: Final = 15.0
+"""For one question to an archive: half of what an answer may take, so that a thread ends before its client has gone."""
 _END_SECONDS: Final = 1.0
 
 T = TypeVar("T")
+
+
+class Deadline:
+    """When something that has begun now has gone on for too long."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + LOOK_SECONDS
+
+    @property
+    def passed(self) -> bool:
+        """Whether that is now."""
+        return time.monotonic() >= self._end
 
 
 class Aside:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +14,7 @@ from fastapi import APIRouter, Header, Query
 from pydantic import AfterValidator, Field, WithJsonSchema
 from starlette.responses import Response
 
-from switchcast.app.api.aside import Aside
+from switchcast.app.api.aside import Aside, Deadline
 from switchcast.app.api.facts import Facts
 from switchcast.app.api.guard import STREAM_PATH
 from switchcast.app.api.hub import Hub
@@ -25,7 +24,7 @@ from switchcast.app.api.recent import Missed, Place, Selection, rendered
 from switchcast.app.api.reply import Described, Page, Parameters, problems
 from switchcast.app.api.stream import EventStream
 from switchcast.archive.following import Following, position_at
-from switchcast.archive.reading import ArchiveReader
+from switchcast.archive.reading import ArchiveReader, Block
 from switchcast.archive.terms import Term, TermFilter
 from switchcast.archive.times import parse_time
 from switchcast.errors import BindingError, ConditionError, EndpointError, UsageError
@@ -279,17 +278,30 @@ async def _from_memory(hub: Hub, wanted: EventParameters, selection: Selection) 
 
 
 def _from_archive(directory: Path, wanted: EventParameters, selection: Selection) -> Response:
-    """The same from an archive; in a thread."""
+    """The same from an archive; in a thread. A search that takes long gives what it has, and how to go on."""
     rows: list[bytes] = []
     last = ""
+    newest_first = wanted.order == "newest"
+    search = _Search(newest_first)
     since, until = wanted.span()
     try:
-        found = _stored(directory, wanted, selection, since, until)
-        for position, event in found:
+        stored = ArchiveReader(directory).events(
+            since,
+            until,
+            wanted.calls(),
+            selection.matcher,
+            every=wanted.terms(),
+            newest_first=newest_first,
+            after=None if wanted.after is None else _position(directory, wanted.after),
+            passing=search.passing,
+        )
+        for each in stored:
             if len(rows) == wanted.limit:
                 return _page(rows, last, "archive", None)
-            rows.append(rendered(position, event))
-            last = position
+            rows.append(rendered(each.position, each.event))
+            last = each.position
+    except _LateError:
+        return _page(rows, search.reached, "archive", None)
     except UsageError as error:
         raise Problem(404, str(error), "begin anew, without it", "query: after") from None
     except EndpointError as error:
@@ -297,19 +309,27 @@ def _from_archive(directory: Path, wanted: EventParameters, selection: Selection
     return _page(rows, None, "archive", None)
 
 
-def _stored(
-    directory: Path, wanted: EventParameters, selection: Selection, since: int | None, until: int | None
-) -> Iterator[tuple[str, Any]]:
-    stored = ArchiveReader(directory).events(
-        since,
-        until,
-        wanted.calls(),
-        selection.matcher,
-        every=wanted.terms(),
-        newest_first=wanted.order == "newest",
-        after=None if wanted.after is None else _position(directory, wanted.after),
-    )
-    return ((each.position, each.event) for each in stored)
+class _LateError(Exception):
+    """A search has gone on for long enough."""
+
+
+class _Search:
+    """How far a search has come, and how long it may go on."""
+
+    def __init__(self, newest_first: bool) -> None:
+        self.reached: str | None = None
+        self._newest_first = newest_first
+        self._looked_into: Block | None = None
+        self._deadline = Deadline()
+
+    def passing(self, block: Block) -> None:
+        """The next block; raises ``_LateError``, but never in front of the first."""
+        if (before := self._looked_into) is not None:
+            number = before.first if self._newest_first else before.first + before.count - 1
+            self.reached = position_at((before.segment, number))
+            if self._deadline.passed:
+                raise _LateError
+        self._looked_into = block
 
 
 def _position(directory: Path, event_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
@@ -10,13 +11,14 @@ from pydantic import Field
 from starlette.responses import Response
 
 from switchcast._native import Event
-from switchcast.app.api.aside import Aside
+from switchcast.app.api.aside import LOOK_SECONDS, Aside, Deadline
 from switchcast.app.api.facts import Facts
 from switchcast.app.api.hub import Hub
 from switchcast.app.api.problems import Problem
 from switchcast.app.api.reply import Described, problems, reply
 from switchcast.archive.reading import ArchiveReader
-from switchcast.archive.trace.following import gather
+from switchcast.archive.terms import Term
+from switchcast.archive.trace.following import Search, gather
 from switchcast.archive.trace.sources import Collected, in_archive
 from switchcast.errors import SwitchcastError
 
@@ -61,12 +63,31 @@ def _told(key: str, where: FilePath | list[Event]) -> Response:
         if isinstance(where, list):
             collected = Collected()
             collected.take(where)
-            found, origin = gather(key, collected), "memory"
+            found, origin = gather(key, _in_time(collected)), "memory"
         else:
-            found, origin = gather(key, in_archive(ArchiveReader(where))), "archive"
+            found, origin = gather(key, _in_time(in_archive(ArchiveReader(where)))), "archive"
     except SwitchcastError as error:
         raise Problem(503, str(error), "see the node's log", headers={"Retry-After": "10"}) from None
     if not found.calls:
         mend = "write a Unique-ID, number, SIP Call-ID or user; only what the node still has can be told"
         raise Problem(404, f"no call in its {origin} matches", mend, "path: key")
     return reply(found.to_dict() | {"origin": origin})
+
+
+def _in_time(search: Search) -> Search:
+    """The search, until it has gone on for long enough: a number that calls all day leads from call to call."""
+    deadline = Deadline()
+
+    def limited(terms: Collection[Term], since: float | None = None, until: float | None = None) -> Iterator[Event]:
+        for event in search(terms, since, until):
+            if deadline.passed:
+                raise Problem(
+                    503,
+                    f"too many calls match to be told apart in {LOOK_SECONDS:g} s",
+                    "write a call's Unique-ID or SIP Call-ID, or ask switchcast trace on the node",
+                    "path: key",
+                    {"Retry-After": "10"},
+                )
+            yield event
+
+    return limited
