@@ -35,7 +35,7 @@ demo: $(VENV)/.installed ## Run a simulated cluster of three switches over multi
 test: $(VENV)/.system $(VENV)/.installed $(VENV)/.group-test $(PEERS)/.installed ## Run all tests, against the package as it installs
 	cargo test --quiet --locked --no-default-features --manifest-path native/Cargo.toml
 	$(PEERS)/bin/python -m pytest --quiet tests/test_genesis_peer.py
-	SWITCHCAST_TESTED=wheel $(PYTHON) -m pytest $(ARGS)
+	SWITCHCAST_TESTED=wheel $(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed $(VENV)/.group-test $(VENV)/.group-check ## Check format, style, types, the stub and the layers
 	$(VENV)/bin/ruff format --check .
