@@ -193,10 +193,28 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
         "slow or too late for. Comments, and ids without data, are heartbeats.",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
-                "example": "id: 5f0c6a1e-17-18a3c0f2d1b2a400-1f2e3d4c\n"
-                'data: {"id":"5f0c6a1e-17-18a3c0f2d1b2a400-1f2e3d4c","received":1795462923.125,"source":null,'
-                '"trust":"local","signer":null,"event":{"Event-Name":"HEARTBEAT"}}\n\n',
+                "schema": {  # of each event, as it is understood before OpenAPI 3.2
+                    "type": "object",
+                    "required": ["data"],
+                    "properties": {
+                        "id": {"type": "string"},
+                        "event": {"enum": ["message", "gap"]},
+                        "data": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "contentSchema": {
+                                "anyOf": [
+                                    {"$ref": f"#/components/schemas/{each}"} for each in ("EventRow", "MissedRow")
+                                ]
+                            },
+                        },
+                    },
+                },
+                "example": {
+                    "id": "5f0c6a1e-17-18a3c0f2d1b2a400-1f2e3d4c",
+                    "data": '{"id":"5f0c6a1e-17-18a3c0f2d1b2a400-1f2e3d4c","received":1795462923.125,"source":null,'
+                    '"trust":"local","signer":null,"event":{"Event-Name":"HEARTBEAT"}}',
+                },
             }
         },
     }
@@ -228,8 +246,8 @@ def events_router(facts: Facts, hub: Hub, aside: Aside, node: str) -> APIRouter:
     ) -> Response:
         """Events as they come, until the client leaves, as server-sent events.
 
-        Give the id of the last event that came to go on behind it. What is not there any more is told as a gap, and so
-        is what a client is too slow for; a slow client holds up nobody else.
+        Give the id of the last event that came to go on behind it. What memory no longer has comes from the node's
+        archive; what is not there either is told as a gap. A slow client holds up nobody else.
         """
         selection = wanted.selection(node)
         if hub.full:
