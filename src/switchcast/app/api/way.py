@@ -106,11 +106,9 @@ class Way:
     async def step(self) -> Step:
         """What comes next; an archive that cannot be read is what ends the way."""
         try:
-            if self._mark is None:
-                found = await self._find_begin()
-                if found is not None:
-                    return found
-            mark = self._mark or self._nowhere()
+            mark = self._mark or await self._find_begin()
+            if isinstance(mark, Step):
+                return mark
             stretch = await self._past.look(lambda following: following.behind(mark))
         except SwitchcastError:
             return self._join(self._recent.oldest, _UNREADABLE)
@@ -118,10 +116,7 @@ class Way:
             return self._join(self._recent.oldest, _LACKING)
         return self._at_end() if stretch is None else self._along(stretch)
 
-    def _nowhere(self) -> Mark:
-        raise AssertionError("a way without a beginning")
-
-    async def _find_begin(self) -> Step | None:
+    async def _find_begin(self) -> Step | Mark:
         """Find the event that the client was given last; a step where there is something to do first."""
         await self._past.find_beginning()
         begun = self._past.begun
@@ -139,9 +134,9 @@ class Way:
             self._run, self._number = begin.run, begin.number
         if not of_this_run or found is None:
             self._untold = _UNCOUNTED if of_this_run else RESTARTED
-        return None
+        return self._mark
 
-    async def _begin_at(self, mark: Mark, begun: Mark | None) -> Step | None:
+    async def _begin_at(self, mark: Mark, begun: Mark | None) -> Step | Mark:
         """Begin behind a position of the archive; in memory, where that has the event."""
         stretch = await self._past.look(lambda following: following.behind((mark[0], mark[1] - 1)))
         for each in stretch.events[:1] if stretch is not None else ():
@@ -151,7 +146,7 @@ class Way:
         self._mark = mark
         self._in_this_run = begun is not None and mark >= begun
         self._untold = _UNCOUNTED if self._in_this_run else RESTARTED
-        return None
+        return mark
 
     def _along(self, stretch: Stretch) -> Step:
         """Go along ``stretch``, to its end, to where memory goes on, or as far as a client is given at once."""
