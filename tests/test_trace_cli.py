@@ -114,6 +114,9 @@ def test_an_archive(tmp_path: Path) -> None:
     assert "over fs1 and fs2" in done.stdout
     assert trace("1002", "--archive", history, "--until", "2026-11-22").returncode == 1
     assert trace("1002", "--archive", history, "--since", "2026-11-23").returncode == 0
+    for named in (("--archive", f"archive:{history}"), ("--from", f"archive:{history}")):
+        assert trace("1002", *named, "--since", "2026-11-23").stdout == done.stdout
+    assert trace("1002", "--from", f"archive:{history}?until=2026-11-22").returncode == 1
 
 
 def test_a_simulated_cluster() -> None:
@@ -126,7 +129,7 @@ def test_a_simulated_cluster() -> None:
     ("arguments", "code", "told"),
     [
         (("5559", "--from", CAPTURE), 1, "no call with 5559 in file:"),
-        (("1000",), 2, "where to look?"),
+        (("1000",), 78, "or say where to look with --from"),
         (("1000", "--archive", "/no/such"), 69, "/no/such"),
         (("1000", "--from", "file:/no/such.pcap"), 69, "/no/such.pcap"),
         (("1000", "--from", "nonsense:"), 2, "nonsense"),

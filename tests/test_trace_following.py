@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pytest
 from audit_samples import recorded_events
-from tracing import main_steps, only_call, recorded_calls, trace_of
+from tracing import main_steps, only_call, recorded_calls, recorded_collected, trace_of
 from two_node_call import ANSWERED, BEGAN, CALL_ID, LEGS, two_node_call
 
 from switchcast import Event
 from switchcast.archive.reading import ArchiveReader
+from switchcast.archive.terms import Term
 from switchcast.archive.trace.following import Bounds, gather
 from switchcast.archive.trace.ladder import rows_of
 from switchcast.archive.trace.sources import Collected, in_archive
 from switchcast.archive.trace.story import Story
 from switchcast.archive.writing import ArchiveWriter
 from switchcast.endpoints import make_endpoint
+from switchcast.wire.gap_record import GAP_SUBCLASS
 
 
 def the_call(key: str = "1001") -> Story:
@@ -289,3 +292,32 @@ def test_an_attended_transfer_is_told_with_whom_it_connected() -> None:
     assert [(each.kind, each.to, each.leg) for each in story.transfers] == [("attended", "1002@example", LEGS["C"])]
     assert "transferred to 1002@example (attended)" in story.clauses
     assert ("hangup", "D", "hangs up: attended transfer") in main_steps(story)
+
+
+def test_the_newest_call_alone_is_the_first_of_all() -> None:
+    for key in ("1000", "1001", "9196"):
+        calls = recorded_calls(key)
+        assert len(calls) > 1
+        alone = gather(key, recorded_collected(), newest=True)
+        assert [call.to_dict() for call in alone.calls] == [calls[0].to_dict()]
+        assert alone.cut == ()
+    assert gather("5559", recorded_collected(), newest=True).calls == ()
+
+
+def test_legs_that_began_together_are_asked_about_at_once() -> None:
+    """To read the same minutes of a large archive again for each leg would take minutes."""
+    collected = Collected()
+    collected.take(two_node_call(call_ids=False))
+    collected.take(recorded_events())
+    asked: list[tuple[int, float, float]] = []
+
+    def search(terms: Collection[Term], since: float | None = None, until: float | None = None) -> Iterable[Event]:
+        terms = [term for term in terms if term != Term.named(GAP_SUBCLASS)]
+        if since is not None and until is not None and terms:
+            asked.append((len(terms), since, until))
+        return collected(terms, since, until)
+
+    found = gather("1001", search)
+    assert found.to_dict() == gather("1001", collected).to_dict()
+    assert len(asked) < sum(len(call.legs) for call in found.calls) / 2
+    assert max(count for count, _, _ in asked) > 1

@@ -26,13 +26,13 @@ Config = Annotated[
 ]
 
 
-def open_archive(named: str | None, config: Path = DEFAULT_FILE) -> ArchiveReader:
-    """The archive that is named, or else the one of the configuration.
+def open_archive(named: str | None, config: Path = DEFAULT_FILE, *, elsewhere: str = "") -> ArchiveReader:
+    """The archive that is named, or else the one of the configuration. ``elsewhere`` is what could be said instead.
 
     Raises ``EndpointUnavailable`` where there is none, ``EndpointDenied`` where it may not be read,
     ``ConfigurationError`` for what is no archive, ``UsageError`` where the configuration has several.
     """
-    directory = _configured(config) if named is None else _directory(named)
+    directory = _configured(config, elsewhere) if named is None else _directory(named)
     path = Path(directory)
     if path.exists() and not path.is_dir():
         raise ConfigurationError(f"{directory}: is a file; an archive is a directory, which archive:DIR writes")
@@ -54,15 +54,17 @@ def _directory(named: str) -> str:
     return url.path
 
 
-def _configured(file: Path) -> str:
+def _configured(file: Path, elsewhere: str) -> str:
     from switchcast.app.config import load
 
     if file == DEFAULT_FILE and not file.exists():
-        raise ConfigurationError(f"no archive is named, and there is no configuration {file}: give its directory")
+        raise ConfigurationError(
+            f"no archive is named, and there is no configuration {file}: give its directory{elsewhere}"
+        )
     endpoints = load(file, outside=True).endpoints.values()
     found = sorted({endpoint.url.path for endpoint in endpoints if endpoint.url.scheme == _SCHEME})
     if not found:
-        raise ConfigurationError(f"{file}: has no archive: endpoint; give an archive's directory")
+        raise ConfigurationError(f"{file}: has no archive: endpoint; give an archive's directory{elsewhere}")
     if len(found) > 1:
         raise UsageError(f"{file}: has {len(found)} archives: {', '.join(found)}; give the directory of one of them")
     return found[0]

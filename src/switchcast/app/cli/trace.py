@@ -68,9 +68,11 @@ def trace(
     """
     wanted = _Wanted(html, json=json, reveal=reveal, last=last, detail=all_, ascii_only=ascii_)
     wanted.check()
+    if from_ is not None and archive is not None:
+        raise UsageError("--from and --archive are two places to look; give one of them")
+    if from_ is not None and from_.startswith("archive:") and "?" not in from_:
+        from_, archive = None, from_  # looked up, rather than read from its beginning to its end
     if from_ is not None:
-        if archive is not None:
-            raise UsageError("--from and --archive are two places to look; give one of them")
         if since is not None or until is not None:
             raise UsageError("--since and --until are for archives; a source is traced as a whole, or --for a while")
         endpoint = make_endpoint(from_, role="source")
@@ -86,13 +88,12 @@ def trace(
 
 def _in_archive(directory: str | None, since: str | None, until: str | None) -> tuple[Search, str]:
     """The search in an archive between two times, and the archive's name."""
-    from switchcast.app.cli.trace_source import configured_archive
-    from switchcast.archive.reading import ArchiveReader
+    from switchcast.app.cli.archives import open_archive
     from switchcast.archive.trace.sources import in_archive
 
-    where = directory if directory is not None else configured_archive()
     begin, end = _moment(since, "--since"), _moment(until, "--until")
-    return in_archive(ArchiveReader(where), begin, end), f"the archive {where}"
+    reader = open_archive(directory, elsewhere=" with --archive, or say where to look with --from")
+    return in_archive(reader, begin, end), f"the archive {reader.directory}"
 
 
 def _moment(text: str | None, option: str) -> int | None:
@@ -165,7 +166,7 @@ class _Tracing:
         """What was found in ``where``; the exit code."""
         from switchcast.archive.trace.following import gather
 
-        found = gather(self._key, search, reveal=self._wanted.reveal)
+        found = gather(self._key, search, newest=self._wanted.last, reveal=self._wanted.reveal)
         notes = [*found.cut, *notes]
         if not found.calls:
             if self._wanted.json:
@@ -178,7 +179,7 @@ class _Tracing:
             return self._show(found, notes)
 
     def _show(self, found: Found, notes: Sequence[str]) -> int:
-        chosen = found.calls[0] if len(found.calls) == 1 or self._wanted.last else None
+        chosen = found.calls[0] if len(found.calls) == 1 else None
         if self._wanted.json:
             calls = found.calls if chosen is None else (chosen,)
             print(json_text.dumps({**found.to_dict(), "calls": [call.to_dict() for call in calls], "notes": notes}))

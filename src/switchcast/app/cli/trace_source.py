@@ -1,4 +1,4 @@
-"""Where ``switchcast trace`` looks: an archive, or a source that is read to its end, or listened to for a while."""
+"""What ``switchcast trace`` listens to: a source that is read to its end, or heard for a while."""
 
 from __future__ import annotations
 
@@ -7,44 +7,23 @@ import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Final
 
 from rich.live import Live
 from rich.text import Text
 
-from switchcast.app.cli.config import DEFAULT_FILE
 from switchcast.app.cli.facts import short_duration
 from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.render import error_console, how_many
 from switchcast.app.cli.running import run_until
 from switchcast.archive.trace.sources import Collected
 from switchcast.endpoints import Endpoint
-from switchcast.errors import UsageError
 
-__all__ = ["Listening", "configured_archive"]
+__all__ = ["Listening"]
 
 _REFRESH: Final = 0.25
 _ENDLESS: Final = frozenset({"multicast", "udp", "esl"})
 """Sources that go on until they are told to stop."""
-
-
-def configured_archive(file: Path = DEFAULT_FILE) -> str:
-    """The directory of the archive that the configuration in ``file`` writes to. Raises ``UsageError`` without one."""
-    if not file.exists():
-        raise UsageError(
-            f"where to look? There is no {file}; say --archive DIR, or --from SOURCE for a recording"
-            " or what is heard from now on"
-        )
-    from switchcast.app.config import load_either
-
-    for endpoint in load_either(file, outside=True).endpoints.values():
-        if endpoint.url.scheme == "archive":
-            return endpoint.url.path
-    raise UsageError(
-        f"where to look? {file} has no archive: endpoint; say --archive DIR, or --from SOURCE for a recording"
-        " or what is heard from now on"
-    )
 
 
 class Listening:

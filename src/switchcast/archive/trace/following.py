@@ -12,14 +12,15 @@ Bounds are named, and a story says which of them it ran into.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from switchcast._native import Event
 from switchcast.archive.terms import Term
 from switchcast.archive.trace.legs import make_leg
-from switchcast.archive.trace.sightings import Known, Sighting, distinct, in_order, merged
+from switchcast.archive.trace.sightings import Known, Sighting, distinct, in_order, merged, sighting
 from switchcast.archive.trace.steps import command_of
 from switchcast.archive.trace.story import Leg, Missing, Story
 from switchcast.archive.trace.telling import tell
@@ -46,6 +47,12 @@ _USERS: Final = (
 )
 _BEGINNING: Final = re.compile(r"[0-9a-f]{4,8}(-[0-9a-f-]*)?")
 """Of a UUID: four of its digits are the least that is looked for."""
+_NEWEST_LEGS: Final = 16
+"""That are followed to find the newest call: older calls, too, get legs now."""
+_TO_NUMBER: Final = "Caller-Destination-Number"
+_TOGETHER_SECONDS: Final = 600.0
+"""Legs that began within this time of each other are asked about at once: to read the same blocks again takes long, and
+of a longer time there may be too many events to hold."""
 _BEGINNERS: Final = ("CHANNEL_CREATE", "CHANNEL_UUID", "CHANNEL_HANGUP_COMPLETE")
 """Kinds of event by which every leg is found when only the beginning of its name is known."""
 
@@ -91,16 +98,19 @@ class Found:
         return {"key": self.key, "calls": [call.to_dict() for call in self.calls], "cut": list(self.cut)}
 
 
-def gather(key: str, search: Search, *, bounds: Bounds | None = None, reveal: bool = False) -> Found:
-    """Every call that ``key`` matches, each with all that belongs to it, newest first.
+def gather(
+    key: str, search: Search, *, bounds: Bounds | None = None, newest: bool = False, reveal: bool = False
+) -> Found:
+    """Every call that ``key`` matches, each with all that belongs to it, newest first; with ``newest`` only that one.
 
     ``key`` is a Unique-ID or its beginning, a telephone number, a SIP Call-ID, or a user (``1000``, ``1000@domain``).
     ``reveal`` shows the digits that were pressed. The same events in any order give the same.
     """
     following = _Following(search, bounds or Bounds())
-    seeds = following.start(key.strip())
+    seeds = following.start(key.strip(), newest=newest)
     following.follow()
-    return following.tell(key.strip(), seeds, reveal=reveal)
+    found = following.tell(key.strip(), seeds, reveal=reveal)
+    return replace(found, calls=found.calls[:1]) if newest else found
 
 
 def matches(seen: Sighting, key: str) -> bool:
@@ -128,8 +138,8 @@ class _Following:
         self._hinted: set[str] = set()
         self._cut: dict[str, None] = {}
 
-    def start(self, key: str) -> set[str]:
-        """The legs that ``key`` names."""
+    def start(self, key: str, *, newest: bool = False) -> set[str]:
+        """The legs that ``key`` names; with ``newest`` those that began last, among which the newest call's are."""
         if not key:
             return set()
         terms = [Term.uuid(key), Term.call_id(key), Term.number(key), Term.user(key)]
@@ -141,14 +151,14 @@ class _Following:
                 for each in distinct(self._search(ways))
                 if each.leg.startswith(key.lower()) or each.get("Old-Unique-ID").lower().startswith(key.lower())
             ]
-        latest: dict[str, int] = {}
+        times: dict[str, int] = {}
         for each in found:
-            latest[each.leg] = max(latest.get(each.leg, 0), each.time)
-        newest = sorted(latest, key=lambda leg: (-latest[leg], leg))
-        most = self._bounds.calls * 4
-        if len(newest) > most:
-            self._cut[f"{len(newest):,} legs match; only the newest {most:,} were followed"] = None
-        seeds = set(newest[:most])
+            times[each.leg] = (min if newest else max)(times.get(each.leg, each.time), each.time)
+        latest = sorted(times, key=lambda leg: (-times[leg], leg))
+        most = _NEWEST_LEGS if newest else self._bounds.calls * 4
+        if len(latest) > most and not newest:
+            self._cut[f"{len(latest):,} legs match; only the newest {most:,} were followed"] = None
+        seeds = set(latest[:most])
         self._add(each for each in found if each.leg in seeds)
         return seeds
 
@@ -191,27 +201,39 @@ class _Following:
         return True
 
     def _ask_for_likely(self) -> bool:
-        """For a leg to or from another node whose Call-ID nobody else has: whether one there began just then."""
+        """For legs to or from another node whose Call-ID nobody else has: whether one there began just then."""
         web = Web(self._seen)
         tied = {leg for link in web.links if link.kind == "call-id" for leg in (link.a, link.b)}
-        found: list[Sighting] = []
+        legs = []
         for uuid in sorted(web.sightings):
             if uuid in self._hinted:
                 continue
             self._hinted.add(uuid)
             leg = make_leg(uuid, "", web.sightings[uuid])
-            if uuid in tied or leg.began is None or not leg.to_number or not leg.name.startswith("sofia/"):
-                continue
-            found += self._others_like(leg, leg.began / 1e6)
+            if uuid not in tied and leg.began is not None and leg.to_number and leg.name.startswith("sofia/"):
+                legs.append((leg.began / 1e6, leg))
+        legs.sort(key=lambda each: each[0])
+        found: list[Sighting] = []
+        while legs:
+            first = legs[0][0]
+            together = [each for each in legs if each[0] <= first + _TOGETHER_SECONDS]
+            legs = legs[len(together) :]
+            found += self._others_like([leg for _, leg in together], first, together[-1][0])
         return self._add(found)
 
-    def _others_like(self, leg: Leg, began: float) -> Iterator[Sighting]:
+    def _others_like(self, legs: Sequence[Leg], first: float, last: float) -> Iterator[Sighting]:
+        """The events of those that may be one with any of ``legs``, which began between ``first`` and ``last``."""
         around = LIKELY_SECONDS + 60.0  # what is received late, or by a clock that is slow
-        seen = distinct(self._search([Term.number(leg.to_number)], began - around, began + around))
-        others = Web([each for each in seen if each.leg])
-        for uuid, own in sorted(others.sightings.items()):
+        asked: dict[str, list[Leg]] = defaultdict(list)
+        for leg in legs:
+            asked[leg.to_number].append(leg)
+        terms = {Term.number(number) for number in asked}
+        seen = (sighting(event) for event in self._search(terms, first - around, last + around))
+        there = [each for each in seen if each is not None and each.leg and each.get(_TO_NUMBER) in asked]
+        for uuid, own in sorted(Web(in_order(merged({}, there))).sightings.items()):
             other = make_leg(uuid, "", own)
-            if uuid != leg.id and (likely(leg, other) or likely(other, leg)):
+            alike = [leg for leg in asked.get(other.to_number, ()) if leg.id != uuid]
+            if any(likely(leg, other) or likely(other, leg) for leg in alike):
                 yield from own
 
     def tell(self, key: str, seeds: Collection[str], *, reveal: bool) -> Found:
