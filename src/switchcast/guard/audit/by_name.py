@@ -66,7 +66,8 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *crypto-mandatory* *has-crypto *secure-media *secure-media-confirmed* auth-result *-auth-result
         *cid-type *crypto-tag sip-allow *-disposition *-cause *-codec-string *-codec-name *-codec *-sdp-type
         *privacy* *-digits-timeout channel-state *-callstate *password-policy* *password-required* *-auth-calls
-        *-flags *-required *-needed *-enabled *-allowed limit-* syntax description
+        *-flags *-required *-needed *-enabled *-allowed limit-* syntax description *secretary* *dtmf-type
+        *message-ext *file-ext
         """,
     ),
     (
@@ -77,9 +78,11 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *-len *-length length *-sequence cseq *-cseq ssrc *-ssrc *-samples samples *-rate *-bytes *-index *-line
         *-line-number *-level *-duration duration *-interval *-payload *-pt *-id-type max-* min-* *-max *-min
         max min *-max-* *-min-* *-limit *-status-code *-result-code *-word *-packet-count *-offset *-pos *-score
-        *-percent* rtp-audio-* rtp-video-* session-id *-session-count session-* *-seq task-id member-id new-id
-        old-id *-serial *-version-id *-accum *-number-of-* *-ani2 *-aniii aniii ani-ii *-duration-* uduration
-        *-latency* *-jitter*
+        *-percent* rtp-audio-* rtp-video-* session-id *-session-count session-count session-per-* session-since-*
+        session-peak-* *-seq task-id member-id new-id old-id *-serial *-version-id *-accum *-number-of-* *-ani2 *-aniii aniii ani-ii *-duration-* uduration
+        *-latency* *-jitter* *-attempt *-attempts *-retries *-tries *-failures *build-number *serial-number
+        *line-number *port-number *sequence-number *order-number *invoice-number *ticket-number *case-number
+        *track-number *version-number *reference-number *queue-number *-state-number
         """,
     ),
     (
@@ -91,7 +94,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
     (
         Meaning.PARTY,
         """
-        sip-auth-username *-auth-username auth-username auth-user *acl-token
+        sip-auth-username *-auth-username auth-username auth-user *acl-token *auth-uri
         """,
     ),
     (
@@ -109,7 +112,8 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *crypto-line *srtp*key* *-psk psk *credential* *-sessid sessid *cookie *jsessionid *-otp otp
         *security-code *-cvv cvv *-cvc cvc *card-number *card-no *cardnum* *-iban iban *-ssn ssn *ice-pwd
         *zrtp-sas* *master-key *auth-key *-dsn dsn *connection-string *-bearer *-jwt jwt *encryption-key
-        *hash-key
+        *hash-key *otp-code *one-time-* *basic-auth *-signature *-pin-* *session-key *signing-key *secure-key
+        *authentication-info *push-token *rspauth
         """,
     ),
     (
@@ -117,7 +121,8 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         """
         dtmf-digit dtmf dtmf-digits dtmf-string digits *digits-dialed *collected-digits *digits-collected
         *digits-received *digits-pressed *-dtmf-digits *-digits *-digit *entered-digits *read-result *-dtmf
-        *terminator-used *menu-choice *ivr-input *-menu-exit-digit
+        *terminator-used *menu-choice *menu-selection *ivr-input *pagd-input *user-input *caller-input *keypress
+        *-pressed *-menu-exit-digit
         """,
     ),
     (
@@ -125,7 +130,8 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         """
         subject *-subject *transcript *transcription *-transcript-* rtt-text *rtt *message-body *message-text
         chat-body chat-text body text *-text sms *-sms-body comment *-comment comments *-note note notes *-notes
-        *memo user-to-user *-uui uui *-title title *speech-result* detected-speech *-utterance utterance
+        *memo user-to-user *-uui uui *-title title *speech-result* detected-speech *-utterance utterance *asr-result
+        *asr-text *stt-result *stt-text *recognition-result summary *-summary
         email-body *-remark* *-description-text presence-note *-prompt-text say-text *tts-text call-info-text
         content-preview chat-message
         """,
@@ -133,7 +139,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
     (
         Meaning.STATUS,
         """
-        rpid presence-status status-text custom-status
+        rpid presence-status presence-data status-text custom-status
         """,
     ),
     (
@@ -165,7 +171,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *fullname *first-name *last-name *firstname *lastname *surname *given-name *family-name *customer-name
         *contact-name *caller-name *callee-name *calling-name *called-name *person-name *real-name *realname
         *nickname *member-name *cnam *-cnam-* *ani-name hint *employee-name *patient-name *agent-name
-        *user-fullname *lookup-name *vcard-fn
+        *user-fullname *lookup-name *vcard-fn patient *-patient customer *-customer
         """,
     ),
     (
@@ -184,7 +190,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *presence-id *-aor aor *-recipient recipient *-callee callee *-caller caller *-peer-number
         *-contact-user from-number to-number *-from-number *-to-number *contact-number *customer-number
         *-number-dialed *outbound-id *caller-username from to *-chat-to *-chat-from *-email email *-mailto
-        mailto *-mail-to
+        mailto *-mail-to *-number *-ext *phone[0-9]
         """,
     ),
     (
@@ -193,7 +199,8 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         core-uuid *-core-uuid freeswitch-version *-version version gateway *-gateway *gateway-name *profile-name
         profile *-profile module module-name modulename *user-agent user-agent-* *useragent sound-prefix
         *sound-prefix cc-queue *-queue-name multicast-sender *switchname *-switch-name freeswitch-switchname
-        *interface-name *-dir *-directory *-context-path *mac-address *-mac mac
+        *interface-name *-dir *-directory *-context-path *mac-address *-mac mac version-*
+        *firmware*
         """,
     ),
     (
@@ -201,7 +208,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         """
         unique-id *-unique-id uuid *-uuid *-uuid-* *call-id *callid *from-tag *to-tag bridged-to *bridge-to
         signal-bond *-signal-bond originator *-call-key *dialog-id *session-uuid *-leg-id *billing-id *-icid
-        *call-ref originate-causes
+        *call-ref originate-causes *charging-vector
         """,
     ),
     (

@@ -42,6 +42,8 @@ _GIVEN_AS: Final = (
     r"(?:[\w-]*(?:password|passwd|passphrase|secret|a1-hash|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?token)"
     r"|(?:[\w-]+[_-])?(?:pwd|pass|pin|psk|token))"
 )
+_MIXED: Final = r"(?=[\w-]{0,99}\d)(?=[\w-]{0,99}[a-z])(?=[\w-]{0,99}[A-Z])"
+"""A digit, a small letter and a capital: no word, no UUID. As the last part of a URL it is what opens it."""
 _CREDENTIALS: Final = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for pattern in (
@@ -53,6 +55,8 @@ _CREDENTIALS: Final = tuple(
         r"\bdigest\s[^\r\n]{0,400}?(?:nonce|response)\s{0,4}=[^\r\n]*",
         rf"(?<![\w-]){_GIVEN_AS}[\"']?\s*[=:]\s*(?:\"[^\"]+\"|'[^']+'|[^\s,;&}}\]\"']+)",
         r"://[^\s/:@]*:[^\s/@]+@",
+        r"[?&](?:sig|key|auth|session|sid|[\w-]*signature)=[^\s&#\"']{8,}",
+        rf"(?-i:(?<=://)[^\s/?#]{{1,255}}/(?:[^\s?#]{{0,400}}/)?{_MIXED}[\w-]{{20,}}(?![\w.-]))",
         r"\bodbc://[^\s:]+:[^\s:]+:\S+",
         r"(?:\A|\bauth\s+)ClueCon\Z",
         r"\b(?:gh[pousr]_|sk_(?:live|test)_|xox[abp]-|AKIA)[\w-]{10,}",

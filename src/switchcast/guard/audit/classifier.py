@@ -10,17 +10,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from typing import Final
+from urllib.parse import unquote
 
 from switchcast.guard.audit.by_name import Meaning, meaning_of
-from switchcast.guard.audit.by_value import MOST_LOOKED_AT, Clue, Numbers, clues_in, says_nothing, without_credentials
+from switchcast.guard.audit.by_value import MOST_LOOKED_AT, Clue, Numbers, clues_in, without_credentials
 from switchcast.guard.audit.leaks import By, Leak, Match
 from switchcast.guard.audit.masking import masked, revealed
-from switchcast.guard.audit.readings import MISTAKEN, read, without_assigned
+from switchcast.guard.audit.readings import (
+    MISTAKEN,
+    members_of,
+    read,
+    tells_nothing,
+    without_assigned,
+    without_members,
+)
 
 __all__ = ["Classifier"]
 
 _ARRAY: Final = "ARRAY::"
 _MOST_ELEMENTS: Final = 16
+_JSON: Final = ("{", "[")
 _NONE: Final = frozenset[Leak]()
 _MESSAGES: Final = re.compile(
     r"(?:RECV_|SEND_)?MESSAGE|TEXT|DETECTED_SPEECH|CUSTOM (?:sofia::error|.*(?:sms|chat|message|transcri).*)",
@@ -54,15 +63,16 @@ class Classifier:
             self._take(found, "name", read(kind, meaning, value))
             return _worst_first(found)
         # Credentials are cut out first, or the evidence of something else could hold a piece of one.
-        text, credential = without_credentials(value[:MOST_LOOKED_AT])
+        text, credential = without_credentials(_decoded(value[:MOST_LOOKED_AT]))
         if credential is not None:
             self._take(found, "value", [(Leak.CREDENTIALS, credential)])
         if meaning is Meaning.COMMAND and "=" in text:
             text, credential = without_assigned(kind, text)
             if credential is not None:
                 self._take(found, "name", [(Leak.CREDENTIALS, credential)])
-        if says_nothing(text):
+        if tells_nothing(meaning, text):
             return _worst_first(found)
+        text = self._members(found, "value", kind, text)
         if meaning is not Meaning.UNKNOWN:
             for element in _elements(text):
                 self._take(found, "name", read(kind, meaning, element))
@@ -78,11 +88,22 @@ class Classifier:
         found: dict[Leak, Match] = {}
         if text.strip() and _MESSAGES.fullmatch(kind):
             self._take(found, "body", [(Leak.CONTENT, text)])
-        text, credential = without_credentials(text)
+        text, credential = without_credentials(_decoded(text))
         if credential is not None:
             self._take(found, "body", [(Leak.CREDENTIALS, credential)])
+        text = self._members(found, "body", kind, text)
         self._take(found, "body", clues_in(text, self._numbers))
         return _worst_first(found)
+
+    def _members(self, found: dict[Leak, Match], by: By, kind: str, text: str) -> str:
+        """Take what the members of JSON give away by their names; ``text`` without those that are credentials."""
+        if not text.lstrip().startswith(_JSON) or '"' not in text:
+            return text
+        text, credential = without_members(kind, text)
+        if credential is not None:
+            self._take(found, by, [(Leak.CREDENTIALS, credential)])
+        self._take(found, by, members_of(kind, text))
+        return text
 
     def _take(self, found: dict[Leak, Match], by: By, clues: Iterable[Clue]) -> None:
         for leak, text in clues:
@@ -92,6 +113,11 @@ class Classifier:
 
 def _worst_first(found: dict[Leak, Match]) -> tuple[Match, ...]:
     return tuple(found[leak] for leak in Leak if leak in found) if found else ()
+
+
+def _decoded(text: str) -> str:
+    """``text`` as it was before somebody put it into a URL: what stands behind ``fs_path=`` is such an address."""
+    return unquote(text) if "%" in text else text
 
 
 def _elements(value: str) -> list[str]:

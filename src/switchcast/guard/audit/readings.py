@@ -15,7 +15,7 @@ from switchcast.guard.audit.by_name import Meaning, meaning_of
 from switchcast.guard.audit.by_value import OWN_USERS, Clue, says_nothing
 from switchcast.guard.audit.leaks import Leak
 
-__all__ = ["MISTAKEN", "read", "without_assigned"]
+__all__ = ["MISTAKEN", "members_of", "read", "tells_nothing", "without_assigned", "without_members"]
 
 MISTAKEN: Final[Mapping[Meaning, frozenset[Leak]]] = {
     Meaning.CREDENTIAL: frozenset(Leak),
@@ -29,7 +29,8 @@ MISTAKEN: Final[Mapping[Meaning, frozenset[Leak]]] = {
 no piece may be shown as anything."""
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}", re.IGNORECASE)
-_STREAM: Final = re.compile(r"[a-z_]+://|(?:say|phrase):", re.IGNORECASE)
+_STREAM: Final = re.compile(r"(?!https?:|s3:|gs:|s?ftp:|file:)[a-z_]+://|(?:say|phrase):", re.IGNORECASE)
+"""What is played and kept nowhere; of stores the names are those of files."""
 _PRESSED: Final = re.compile(r"[0-9*#a-dw,+ @]*[0-9*#][0-9*#a-dw,+ @]*", re.IGNORECASE)
 _PARTY_DIGITS: Final = re.compile(r"(?<![\w.])\+?(?:\d[\s().-]?){0,24}[\d*#]{2,24}(?![\w.])")
 _IN_TRANSFER: Final = re.compile(r"\d{10}:[0-9a-f-]{36}:\w+:([^/|]*)")
@@ -55,17 +56,57 @@ _NAME_AND_NUMBER: Final = re.compile(r"([^|]*[^\W\d][^|]*)\|(\+?\d+)")
 _EXTENSION: Final = re.compile(
     r"(\+?\d{3,})@[\w-]+|(?:[a-z_]+ )*[\w-]+(?:\.[\w-]+)+ (\d{2,})|(?:.*\bvalet_park:)?\w*(?:lot|park)\w* (\d{3,})"
 )
+_MEMBER: Final = re.compile(r'"([A-Za-z][\w-]{0,60})"\s{0,8}:\s{0,8}(?:"((?:[^"\\]|\\.){0,2048})"|(-?[\d.]{1,24}))')
+_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _MOST_ASSIGNMENTS: Final = 32
+
+
+def tells_nothing(meaning: Meaning, value: str) -> bool:
+    """Whether ``value`` stands under a name with this ``meaning`` where nothing is known.
+
+    What says nothing elsewhere is a secret under the name of one, and ``0`` and ``#`` are keys that were pressed.
+    """
+    if meaning is Meaning.CREDENTIAL:
+        return value.strip() in ("", "_undef_")
+    return says_nothing(value) and not (meaning is Meaning.DIGITS and _PRESSED.fullmatch(value))
 
 
 def read(kind: str, meaning: Meaning, value: str) -> Iterator[Clue]:
     """What ``value`` gives away for having this ``meaning`` in an event of this ``kind``."""
     reading = _READINGS.get(meaning)
-    if reading is None or (meaning is not Meaning.CREDENTIAL and says_nothing(value)):
+    if reading is None or tells_nothing(meaning, value):
         return
     if meaning is Meaning.COMMAND and "=" in value:
         yield from _assigned(kind, value)
     yield from reading(value)
+
+
+def members_of(kind: str, text: str) -> Iterator[Clue]:
+    """What the members of objects in ``text``, which is JSON, give away: each is read as a header of its name."""
+    for _, match in zip(range(_MOST_ASSIGNMENTS), _MEMBER.finditer(text), strict=False):
+        meaning = _meaning_of_member(kind, match[1])
+        if meaning is not Meaning.COMMAND:
+            yield from read(kind, meaning, match[2] or match[3] or "")
+
+
+def without_members(kind: str, text: str) -> tuple[str, str | None]:
+    """``text``, which is JSON, with its members that are credentials by their names blanked out; the first of these."""
+    credentials: list[str] = []
+
+    def blank(match: re.Match[str]) -> str:
+        name, quoted, number = match.groups()
+        if not (quoted or number) or _meaning_of_member(kind, name) is not Meaning.CREDENTIAL:
+            return match[0]
+        credentials.append(quoted or number)
+        return "\n"
+
+    text = _MEMBER.sub(blank, text)
+    return text, credentials[0] if credentials else None
+
+
+def _meaning_of_member(kind: str, name: str) -> Meaning:
+    """Programs write ``phoneNumber`` where FreeSWITCH writes ``phone_number``."""
+    return meaning_of(kind, _HUMP.sub("-", name))
 
 
 def without_assigned(kind: str, value: str) -> tuple[str, str | None]:
@@ -84,8 +125,7 @@ def without_assigned(kind: str, value: str) -> tuple[str, str | None]:
 
 
 def _credential(value: str) -> Iterator[Clue]:
-    if value.strip() not in ("", "_undef_"):
-        yield Leak.CREDENTIALS, value
+    yield Leak.CREDENTIALS, value
 
 
 def _digits(value: str) -> Iterator[Clue]:
