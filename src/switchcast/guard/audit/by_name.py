@@ -79,7 +79,8 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *-line-number *-level *-duration duration *-interval *-payload *-pt *-id-type max-* min-* *-max *-min
         max min *-max-* *-min-* *-limit *-status-code *-result-code *-word *-packet-count *-offset *-pos *-score
         *-percent* rtp-audio-* rtp-video-* session-id *-session-count session-count session-per-* session-since-*
-        session-peak-* *-seq task-id member-id new-id old-id *-serial *-version-id *-accum *-number-of-* *-ani2 *-aniii aniii ani-ii *-duration-* uduration
+        session-peak-* *-seq task-id member-id new-id old-id
+        *-serial *-version-id *-accum *-number-of-* *-ani2 *-aniii aniii ani-ii *-duration-* uduration
         *-latency* *-jitter* *-attempt *-attempts *-retries *-tries *-failures *build-number *serial-number
         *line-number *port-number *sequence-number *order-number *invoice-number *ticket-number *case-number
         *track-number *version-number *reference-number *queue-number *-state-number
