@@ -20,7 +20,7 @@ from switchcast.guard.doctor import filtering
 from switchcast.guard.doctor.facts import Facts, Sender
 from switchcast.guard.doctor.walking import Packet, hits
 from switchcast.guard.finding import Severity
-from switchcast.system.firewall import Firewall, read_firewall
+from switchcast.system.firewall import Firewall, Unlisted, read_firewall
 from switchcast.system.iptables import parse_iptables
 from switchcast.system.packet_rules import Chain, Rule, Subject, Test, Verdict
 
@@ -60,8 +60,10 @@ def test_what_could_not_be_read_is_told_and_no_finding() -> None:
     assert [(each.what, each.why) for each in filtering.unchecked(facts)] == [
         ("the firewall", "Operation not permitted")
     ]
-    half = replace(HEALTHY, firewall=Firewall(unread=(("nft", "Operation not permitted"),)))
+    half = replace(HEALTHY, firewall=Firewall(unread=(Unlisted("nft", "Operation not permitted"),)))
     assert [each.what for each in filtering.unchecked(half)] == ["the rules of nft"]
+    absent = Firewall(unread=(Unlisted("ip6tables", "ip6tables-save is not installed", installed=False),))
+    assert [each.how for each in filtering.unchecked(replace(HEALTHY, firewall=absent))] == ["apt-get install iptables"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -18,8 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from switchcast.app.cli import main
 from switchcast.app.cli.doctor_view import print_diagnosis
 from switchcast.app.doctor.examine import Diagnosis, diagnose
+from switchcast.errors import EndpointUnavailable
 from switchcast.guard.doctor import event_socket, probing, querier
 from switchcast.guard.doctor.facts import (
     PROBE_SIZES,
@@ -58,6 +61,7 @@ def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["sim://?nodes=2"], "sim: endpoints have no network"),
         (["multicast://239.1.1.1?intrface=lo"], "did you mean 'interface'?"),
         (["239.1.1.1"], "for a group multicast://239.1.1.1:4242"),
+        (["multicast://fe80::1"], "in brackets, as in [ff15::1]:4242"),
         (["multicast://192.0.2.1", "--wait", "100ms"], "for unicast addresses write udp://"),
         (["udp://239.1.1.1", "--wait", "100ms"], "write multicast:// instead of udp://"),
         ([URL, "--wait", "soon"], "--wait 'soon' is no length of time"),
@@ -66,22 +70,39 @@ def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
         ([URL, "--config", "x.toml"], "give one"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(arguments: list[str], said: str) -> None:
-    done = doctor(*arguments)
-    assert done.returncode == 2, done.stderr
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_a_mistake_is_told_in_one_line(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["switchcast", "doctor", *arguments])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    shown = capsys.readouterr()
+    assert ending.value.code == 2, shown.err
+    assert said in shown.err
+    assert shown.err.count("switchcast: ") == 1 + ("examining" in shown.err)
+    assert shown.out == ""
 
 
-def test_a_group_on_loopback_is_examined_whole() -> None:
-    done = doctor("multicast://239.192.7.2:4298?interface=lo", "--wait", "300ms", "--json")
-    (examined,) = json.loads(done.stdout)["endpoints"]
-    assert set(examined) == {"url", "seconds", "findings", "healthy", "unchecked"}
-    assert "this host's own datagrams of every size came back to it" in examined["healthy"]
-    assert not any(finding["severity"] == "critical" for finding in examined["findings"]), examined
-    assert "the way between this host and another" in [each["what"] for each in examined["unchecked"]]
-    assert "which takes 0.3 s" in done.stderr
+def test_a_name_that_nobody_knows_is_told_in_one_line() -> None:
+    done = doctor("udp://no-such-host.invalid:4242", "--wait", "100ms")
+    assert done.returncode == EndpointUnavailable.exit_code
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("switchcast: udp://no-such-host.invalid:4242: the name 'no-such-host.invalid' cannot be")
+    assert "Errno" not in last
+
+
+@pytest.mark.parametrize("signals", [1, 2, 3])
+def test_who_interrupts_the_wait_is_not_held_up(signals: int) -> None:
+    """Once it ends in order; more often at once; and never with a word about it."""
+    words = [sys.executable, "-c", COMMAND, "doctor", "multicast://239.192.7.2:4298?interface=lo", "--wait", "1h"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        assert "examining" in waiting.stderr.readline()
+        for _ in range(signals):
+            waiting.send_signal(signal.SIGINT)
+        said, complaint = waiting.communicate()
+    assert (said, complaint) == ("", "")
+    assert waiting.returncode in ({128 + signal.SIGINT} if signals == 1 else {128 + signal.SIGINT, -signal.SIGINT})
 
 
 def test_endpoints_of_a_configuration_are_examined_together(tmp_path: Path) -> None:
@@ -110,7 +131,7 @@ def test_an_event_socket_that_is_silent() -> None:
 
 
 def test_a_password_that_is_refused_is_another_finding() -> None:
-    refused = UnreadPart("what FreeSWITCH says", "esl://h: the switch refused the password; it must be the one ...")
+    refused = UnreadPart("what FreeSWITCH says", "esl://h: the switch refused the password; it must be the one ...", "")
     facts = Facts(target=Target(url="esl://h:8021", port=8021), switch=SwitchFacts(unread=(refused,)))
     assert [finding.code for finding in event_socket.check(facts)] == ["event-socket-denied"]
 

@@ -255,7 +255,7 @@ def test_a_known_password_on_an_open_socket_is_the_worst() -> None:
 
 
 def test_what_could_not_be_seen_of_a_switch_is_told() -> None:
-    broken = switch(unread=(UnreadPart("the settings of FreeSWITCH's module", "x.xml:3: not XML"),))
+    broken = switch(unread=(UnreadPart("the settings of FreeSWITCH's module", "x.xml:3: not XML", "mend it"),))
     (told,) = switch_checks.unchecked(healthy(switch=broken))
     assert told.why == "x.xml:3: not XML"
     silent = SwitchFacts(unread=(UnreadPart("what FreeSWITCH says of its module", "no answer", "look at the URL"),))

@@ -34,6 +34,7 @@ CONFIGS = f"{ETC}/autoload_configs"
 MODULE, EVENT_SOCKET, MODULES = (
     f"{CONFIGS}/{name}.conf.xml" for name in ("event_multicast", "event_socket", "modules")
 )
+INCLUDE = '<settings><X-PRE-PROCESS cmd="include" data="../more/*.xml"/>'
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 
 
@@ -130,7 +131,8 @@ def test_keys_are_compared_and_never_kept(
         ({MODULE: '<!DOCTYPE x [<!ENTITY a "aaaa">]>\n<x>&a;</x>'}, f"{MODULE}:1", "document type"),
         ({MODULE: module_settings(port="many")}, f"{MODULE}:4", "port"),
         ({MODULE: module_settings(address="$${local_ip_v4}")}, f"{MODULE}:3", "running switch"),
-        ({EVENT_SOCKET: event_socket_settings(listen_ip="$${unknown}")}, f"{EVENT_SOCKET}:3", "variable"),
+        ({MODULE: module_settings().replace("<settings>", INCLUDE)}, f"{MODULE}:2", "X-PRE-PROCESS include"),
+        ({EVENT_SOCKET: event_socket_settings().replace("<settings>", INCLUDE)}, f"{EVENT_SOCKET}:2", "include"),
         ({EVENT_SOCKET: "\0"}, f"{EVENT_SOCKET}:1", "not XML"),
         ({MODULES: "<modules>" + "<x/>" * MOST_ELEMENTS + "</modules>"}, f"{MODULES}:1", "10,000 elements"),
         ({f"{ETC}/vars.xml/not-a-file": ""}, f"{ETC}/vars.xml", "directory"),
@@ -142,6 +144,17 @@ def test_a_broken_file_is_unread_with_its_line(tmp_path: Path, files: dict[str, 
     assert part.why.startswith(f"{tmp_path / where}:")
     assert why in part.why
     assert (switch.module, switch.event_socket, switch.modules) == (None, None, None)
+
+
+def test_a_variable_that_is_not_known_hides_no_other_param(tmp_path: Path) -> None:
+    text = event_socket_settings(listen_ip="$${local_ip_v4}", password="$${known}", listen_port="8022")  # noqa: S106
+    known = '<settings><X-PRE-PROCESS  cmd = "set" note="" data= "known=ClueCon"/>'
+    switch = see(tmp_path, {EVENT_SOCKET: text.replace("<settings>", known)})
+    (part,) = switch.unread
+    assert part.why == f"{tmp_path / EVENT_SOCKET}:3: listen-ip needs a variable that only the running switch knows"
+    assert "fs_cli" in part.how
+    assert switch.event_socket is not None
+    assert (switch.event_socket.default_password, switch.event_socket.port) == (True, 8022)
 
 
 PIECES = st.sampled_from(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from doctor_trees import lay
 from hypothesis import given
 from hypothesis import strategies as st
 from namespaces import Host, two_hosts
@@ -122,10 +124,28 @@ def test_a_host_without_rules_has_no_chains(host: Host) -> None:
     assert read(host) == ()
 
 
-def test_where_no_tool_is_there_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_tool_is_there_the_kernel_itself_is_asked(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.run("nft", "flush ruleset")
     monkeypatch.setattr(firewall, "WHERE", "/nonexistent")
-    with pytest.raises(FileNotFoundError, match="neither nft nor iptables-save"):
-        firewall.read_firewall()
+    with host.entered():
+        assert firewall.read_firewall() == firewall.Firewall()
+        for table in ("inet filter", "netdev a-name-of-more-than-four-bytes"):
+            host.run("nft", f"add table {table}")
+        (told,) = firewall.read_firewall().unread
+    assert told == firewall.Unlisted(
+        "nft",
+        "nft is not installed, and the kernel has tables of it: inet filter, netdev a-name-of-more-than-four-bytes",
+        installed=False,
+    )
+
+
+def test_tables_of_an_iptables_that_is_not_installed_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel lists them in ``/proc``: nothing here makes such a table."""
+    monkeypatch.setattr(firewall, "WHERE", "/nonexistent")
+    monkeypatch.setattr(firewall, "ROOT", lay(tmp_path, {"proc/net/ip_tables_names": "filter\nnat\n"}))
+    told = {each.tool: each.why for each in firewall.read_firewall().unread}
+    assert told["iptables"] == "iptables-save is not installed, and the kernel has tables of it: filter, nat"
+    assert "ip6tables" not in told
 
 
 SAVED = """\

@@ -182,6 +182,8 @@ def mask_text(text: str) -> str:
 
 def _hosts_and_port(shown: str, location: str) -> tuple[tuple[str, ...], int | None]:
     """``a,b,[c]:port`` to its hosts and its port."""
+    if location.count(":") > 1 and not {"[", ","} & set(location):
+        raise UrlError(f"{shown}: an IPv6 address stands in brackets, as in [ff15::1]:4242")
     head, colon, tail = location.rpartition(":")
     port: int | None = None
     if colon and "]" not in tail:

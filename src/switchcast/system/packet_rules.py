@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["PROTOCOLS", "Chain", "Firewall", "Rule", "Subject", "Test", "Verdict", "protocol_name"]
+__all__ = ["PROTOCOLS", "Chain", "Firewall", "Rule", "Subject", "Test", "Unlisted", "Verdict", "protocol_name"]
 
 Subject = Literal[
     "destination",
@@ -98,11 +98,20 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlisted:
+    """Rules that could not be listed: whose (``nft``), and why; ``installed``: the tool that lists them is there."""
+
+    tool: str
+    why: str
+    installed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Firewall:
-    """Every chain. ``unread`` says of each tool that is there and could not be read why."""
+    """Every chain that could be listed, and what could not."""
 
     chains: tuple[Chain, ...] = ()
-    unread: tuple[tuple[str, str], ...] = ()
+    unread: tuple[Unlisted, ...] = ()
 
     @property
     def tracks(self) -> bool:

@@ -150,6 +150,7 @@ class _Examination:
         console = error_console()
         names = printable(", ".join(map(str, self._urls)))
         if all(url.scheme == "esl" for url in self._urls):
+            print(f"switchcast: asking {names}", file=sys.stderr)
             return
         if not console.is_terminal:
             print(f"switchcast: examining {names}, which takes {self._wait:g} s", file=sys.stderr)

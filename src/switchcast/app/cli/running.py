@@ -34,7 +34,10 @@ class Signals:
 
 @contextlib.contextmanager
 def caught_signals() -> Iterator[Signals]:
-    """Have SIGINT and SIGTERM noted instead of acted on; a second one acts as ever, so that nobody is held up."""
+    """Have SIGINT and SIGTERM noted instead of acted on; a second one ends the program at once, so nobody is held up.
+
+    As the kernel does: an exception would come in the middle of the work's own ending, and be told at length.
+    """
     loop, caught = asyncio.get_running_loop(), Signals()
 
     def release() -> None:
@@ -43,6 +46,7 @@ def caught_signals() -> Iterator[Signals]:
 
     def note(number: int) -> None:
         release()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         caught.note(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,6 +55,7 @@ def caught_signals() -> Iterator[Signals]:
         yield caught
     finally:
         release()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def run_until(

@@ -65,23 +65,49 @@ def _healthy_querier(facts: Facts) -> str | None:
     return f"{asking[0].source} asks for memberships in {asking[0].protocol}v{asking[0].version}"
 
 
+def _healthy_membership(facts: Facts) -> str | None:
+    if facts.link is None or not facts.target.groups or facts.memberships is None:
+        return None
+    if any(membership.hearing(facts, group) for group in facts.target.groups):
+        return f"{facts.link.name} is up, and the group is joined there"
+    return f"{facts.link.name} is up and carries groups; no program here listens on port {facts.target.port} yet"
+
+
+def _healthy_firewall(facts: Facts) -> str | None:
+    """Only where every rule could be listed."""
+    if facts.firewall is None or facts.firewall.unread:
+        return None
+    return "no firewall rule of this host is in the way"
+
+
+def _healthy_platform(facts: Facts) -> str | None:
+    if facts.platform is None:
+        return None
+    clock = " and its clock are" if facts.clock is not None and facts.target.mode != "stock" else " is"
+    return f"the host's network{clock} fit for it"
+
+
 def _healthy_switch(facts: Facts) -> str | None:
-    found = facts.switch is not None and facts.switch.found
-    return "FreeSWITCH's own settings agree with the endpoint" if found else None
+    switch_facts = facts.switch
+    if switch_facts is None or not switch_facts.found or switch_facts.unread:
+        return None
+    if switch_facts.module is None:  # only asked, or a switch without the module
+        return "FreeSWITCH is set up safely as far as it was seen"
+    return "FreeSWITCH's own settings agree with the endpoint"
 
 
 CHECKS: Final[tuple[Check, ...]] = (
     Check(_healthy_probe, probing.check, probing.unchecked),
-    Check(_known("the interface is up and joined where it should be", "link"), membership.check, membership.unchecked),
+    Check(_healthy_membership, membership.check, membership.unchecked),
     Check(_known("the kernel knows the way there and back", "routes"), routing.check, routing.unchecked),
     Check(
         _known("buffers are large enough, and none overflows", "sockets", "limits"), buffers.check, buffers.unchecked
     ),
     Check(_known("fragments are put together", "counters", "limits"), fragments.check, fragments.unchecked),
-    Check(_known("no firewall rule of this host is in the way", "firewall"), filtering.check, filtering.unchecked),
+    Check(_healthy_firewall, filtering.check, filtering.unchecked),
     Check(_healthy_querier, querier.check, querier.unchecked),
     Check(_known("nobody on the port is in another's way", "sockets"), ports.check, ports.unchecked),
-    Check(_known("the host's network and its clock are fit for it", "platform"), platform.check, platform.unchecked),
+    Check(_healthy_platform, platform.check, platform.unchecked),
     Check(_healthy_switch, switch.check, switch.unchecked),
 )
 _SWITCH_CHECKS: Final[tuple[Check, ...]] = (

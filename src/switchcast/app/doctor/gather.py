@@ -50,7 +50,8 @@ async def addresses_of(url: EndpointUrl) -> tuple[str, ...]:
         try:
             answers = await loop.getaddrinfo(host, url.port, type=socket.SOCK_DGRAM)
         except (socket.gaierror, UnicodeError) as error:
-            raise EndpointUnavailable(f"{url}: the name {host!r} cannot be looked up: {error}") from None
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise EndpointUnavailable(f"{url}: the name {host!r} cannot be looked up: {why}") from None
         found.append(str(answers[0][4][0]).partition("%")[0])
     return tuple(found)
 

@@ -41,6 +41,9 @@ USUAL_FOLDERS: Final = (
 )
 """Where packages and builds have their settings, below the root."""
 
+_AS_ROOT: Final = "run it as root: sudo switchcast doctor"
+_MEND: Final = "mend that line; what FreeSWITCH has made of its files is shown by: fs_cli -x 'xml_locate root'"
+_ASK: Final = "ask the running switch: fs_cli -x 'xml_locate root' shows its files with everything filled in"
 _MODULE: Final = "mod_event_multicast"
 _MODULE_LISTS: Final = ("modules.conf.xml", "pre_load_modules.conf.xml", "post_load_modules.conf.xml")
 
@@ -61,7 +64,7 @@ def read_switch(
         processes = find_processes("freeswitch", root)
     except OSError as error:
         processes = ()
-        reading.unread.append(UnreadPart("running programs", f"/proc cannot be read: {error.strerror}"))
+        reading.unread.append(UnreadPart("running programs", f"/proc cannot be read: {error.strerror}", _AS_ROOT))
     folder, looked_in = _folder(processes, root)
     if folder is not None:
         reading.read(folder)
@@ -157,7 +160,8 @@ class _Reading:
             self._event_socket(configs / "event_socket.conf.xml")
 
     def _unread(self, what: str, error: ConfigurationError) -> None:
-        self.unread.extend(UnreadPart(what, line) for line in str(error).splitlines())
+        how = _AS_ROOT if "cannot be read" in str(error) else _MEND
+        self.unread.extend(UnreadPart(what, line, how) for line in str(error).splitlines())
 
     def _there(self, what: str, path: Path) -> bool:
         """Whether the file is there; one that may not even be looked for is unread."""
@@ -166,7 +170,7 @@ class _Reading:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            self.unread.append(UnreadPart(what, f"{path}: cannot be read: {error.strerror}"))
+            self.unread.append(UnreadPart(what, f"{path}: cannot be read: {error.strerror}", _AS_ROOT))
             return False
         return True
 
@@ -200,7 +204,9 @@ class _Reading:
         if unknown := next(unknown_variables(elements, self.variables), None):
             name, line = unknown
             why = f"{path}:{line}: $${{{name}}} is set where only the running switch knows it"
-            self.unread.append(UnreadPart(what, why))
+            self.unread.append(UnreadPart(what, why, _ASK))
+            return
+        if self._beyond(what, path, elements):
             return
         try:
             settings = read_stock(path, self.variables, self.environ)
@@ -222,6 +228,16 @@ class _Reading:
             lines=settings.lines,
         )
 
+    def _beyond(self, what: str, path: Path, elements: list[Element]) -> bool:
+        """Whether the file takes in others, or sets something by a command or a server; then that is noted."""
+        for each in elements:
+            command = each.attributes.get("cmd", "").lower()
+            if each.name == "X-PRE-PROCESS" and command not in {"set", "env-set"}:
+                why = f"{path}:{each.line}: X-PRE-PROCESS {command} brings in what only the running switch knows"
+                self.unread.append(UnreadPart(what, why, _ASK))
+                return True
+        return False
+
     def _agrees(self, settings: StockSettings) -> bool | None:
         if not self.known_psk:
             return None
@@ -232,8 +248,9 @@ class _Reading:
     def _event_socket(self, path: Path) -> None:
         what = "the settings of FreeSWITCH's event socket"
         elements = self._elements(what, path)
-        if elements is None:
+        if elements is None or self._beyond(what, path, elements):
             return
+        variables = read_variables(path, self.environ, self.variables)
         values: dict[str, str] = {}
         lines: dict[str, int] = {}
         acls: list[str] = []
@@ -241,11 +258,12 @@ class _Reading:
             name = element.attributes.get("name", "").lower()
             if element.name != "param" or name not in {"listen-ip", "listen-port", "password", "apply-inbound-acl"}:
                 continue
-            value = filled_in(element.attributes.get("value", ""), self.variables)
-            if value is None:
+            written = element.attributes.get("value", "")
+            value = filled_in(written, variables)
+            if value is None:  # nothing is made of it, and the other params count all the same
                 why = f"{path}:{element.line}: {name} needs a variable that only the running switch knows"
-                self.unread.append(UnreadPart(what, why))
-                return
+                self.unread.append(UnreadPart(what, why, _ASK))
+                value = written
             values[name], lines[name] = value, element.line
             if name == "apply-inbound-acl" and value:
                 acls.append(value)

@@ -26,7 +26,9 @@ from switchcast.errors import ConfigurationError
 __all__ = ["Element", "filled_in", "read_elements", "read_variables", "unknown_variables"]
 
 _COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
-_PREPROCESS: Final = re.compile(r"<X-PRE-PROCESS\s+cmd=\"(set|env-set)\"\s+data=\"([^\"=]+)=([^\"]*)\"", re.IGNORECASE)
+_PREPROCESS: Final = re.compile(
+    r"<X-PRE-PROCESS\s+cmd\s*=\s*\"(set|env-set)\"[^>]*?\sdata\s*=\s*\"([^\"=]+)=([^\"]*)\"", re.IGNORECASE
+)
 _VARIABLE: Final = re.compile(r"\$\$\{([^}]*)\}")
 MOST_ELEMENTS: Final = 10_000
 """Elements of one file: the largest of FreeSWITCH's own has some hundreds."""

@@ -86,11 +86,14 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
     if facts.firewall is None:
         yield Unchecked("the firewall", facts.unread.get("firewall", "its rules were not read"), _AS_ROOT)
     else:
-        for tool, why in facts.firewall.unread:
-            yield Unchecked(f"the rules of {tool}", why, _AS_ROOT)
+        for each in facts.firewall.unread:
+            how = _AS_ROOT if each.installed else f"apt-get install {_PACKAGES.get(each.tool, each.tool)}"
+            yield Unchecked(f"the rules of {each.tool}", each.why, how)
 
 
 _AS_ROOT = "run it as root: sudo switchcast doctor"
+_PACKAGES: Final = {"nft": "nftables", "ip6tables": "iptables"}
+"""The Debian package that has the tool, where that is called otherwise."""
 
 
 def _packets(facts: Facts) -> Iterator[tuple[_Kind, list[Packet]]]:

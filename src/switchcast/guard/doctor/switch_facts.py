@@ -46,7 +46,7 @@ class UnreadPart:
 
     what: str
     why: str
-    how: str = "run it as root, or mend the file; fs_cli shows what the switch has"
+    how: str
     """What would let it be read."""
 
 
