@@ -8,16 +8,29 @@ from __future__ import annotations
 import shlex
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import pytest
-from doctors import Answer, doctors, ensure_forking
-from namespaces import Host, bridged_hosts, run, two_hosts
+from doctor_hosts import (
+    BOTH_WAYS,
+    GROUP,
+    PORT,
+    URL,
+    another_link,
+    assert_sound,
+    drop_in,
+    examine,
+    found,
+    gone,
+    linked,
+    mend,
+    on,
+    restored,
+)
+from doctors import ensure_forking
+from namespaces import Host, bridged_hosts, run
 
-GROUP: Final = "239.192.7.1"
-PORT: Final = 4299
-URL: Final = f"multicast://{GROUP}:{PORT}?interface=veth"
 IPV6_URL: Final = f"multicast://[ff15::7:1]:{PORT}?interface=veth"
 QUERIED: Final = ("2100ms", "4s", "8s", "16s")
 """Waits in which a querier that asks every second is heard."""
@@ -28,10 +41,16 @@ def _forking() -> None:
     ensure_forking()
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[Host, Host]]:
-    with two_hosts() as hosts:
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[tuple[Host, Host]]:
+    with linked() as hosts:
         yield hosts
+
+
+@pytest.fixture
+def pair(hosts: tuple[Host, Host]) -> Iterator[tuple[Host, Host]]:
+    with restored(hosts) as pair:
+        yield pair
 
 
 @pytest.fixture
@@ -49,73 +68,8 @@ def bridge_of(host: Host) -> str:
     return host.name.removesuffix("0") + "-bridge"
 
 
-def drop_in(host: Host, family: str, hook: str, match: str) -> None:
-    """Have ``host`` drop what matches at this hook."""
-    host.run("nft", f"add table {family} faults")
-    host.run("nft", f"add chain {family} faults dropping {{ type filter hook {hook}; }}")
-    host.run("nft", f"add rule {family} faults dropping {match} drop")
-
-
 def set_bridge(first: Host, settings: str) -> None:
     run("ip", "-n", bridge_of(first), "link", "set", "br0", "type", "bridge", *settings.split())
-
-
-Orders = list[tuple[Host, list[str]]]
-"""Hosts, and what their doctors are told."""
-WAITS: Final = ("500ms", "1s", "2s", "4s", "8s")
-"""How long is listened until all shows; more than the first only where the machine is busy."""
-
-
-def on(hosts: Iterable[Host], url: str = URL, *options: str) -> Orders:
-    """The same order for each."""
-    return [(host, [url, *options]) for host in hosts]
-
-
-def examine(orders: Orders, settled: Callable[[list[Answer]], bool], waits: Sequence[str] = WAITS) -> list[Answer]:
-    """Let the doctors listen, longer each time, until the answers are ``settled``; the last in any case."""
-    answers: list[Answer] = []
-    for wait in waits:
-        answers = doctors(*((host, [*arguments, "--wait", wait]) for host, arguments in orders))
-        if settled(answers):
-            break
-    return answers
-
-
-def found(orders: Orders, *wanted: tuple[Host, str], waits: Sequence[str] = WAITS) -> list[dict[str, Any]]:
-    """The findings of these codes on these hosts, which must be there."""
-
-    def missing(answers: list[Answer]) -> list[tuple[Host, str]]:
-        by_host = {answer.host: answer for answer in answers}
-        return [(host, code) for host, code in wanted if code not in by_host[host.name].findings]
-
-    answers = examine(orders, lambda answers: not missing(answers), waits)
-    assert missing(answers) == [], [answer.findings for answer in answers]
-    by_host = {answer.host: answer for answer in answers}
-    for host, _ in wanted:
-        grave = bool(by_host[host.name].wrong)
-        assert by_host[host.name].code == (1 if grave else 0)
-    return [by_host[host.name].findings[code] for host, code in wanted]
-
-
-def assert_sound(orders: Orders, *, said: str = "", waits: Sequence[str] = WAITS) -> None:
-    """Nothing is wrong on any of the hosts, and what was looked for was found healthy."""
-
-    def sound(answer: Answer) -> bool:
-        return answer.code == 0 and not answer.wrong and said in answer.healthy
-
-    answers = examine(orders, lambda answers: all(map(sound, answers)), waits)
-    assert all(map(sound, answers)), [answer.said for answer in answers]
-
-
-def mend(host: Host, finding: dict[str, Any], tool: str) -> None:
-    """Run the finding's first mend by ``tool`` on ``host``, word for word; of firewall rules every one."""
-    commands = [each["how"] for each in finding["mends"] if each["how"].startswith(tool)]
-    assert commands, finding
-    for command in commands if tool == "nft" else commands[:1]:
-        host.run(*shlex.split(command))
-
-
-BOTH_WAYS: Final = "datagrams of every size get through to and from 1 other host"
 
 
 def test_healthy_hosts_have_no_finding_at_all(bridged: tuple[Host, Host]) -> None:
@@ -152,10 +106,7 @@ def test_a_dropped_route(pair: tuple[Host, Host]) -> None:
 
 def test_strict_reverse_path_filtering(pair: tuple[Host, Host]) -> None:
     a, b = pair
-    b.run("ip", "link", "add", "other", "type", "veth", "peer", "unused")
-    b.run("ip", "link", "set", "other", "up")
-    b.run("ip", "link", "set", "unused", "up")
-    b.run("ip", "address", "add", "192.0.2.1/24", "dev", "other")
+    another_link(b)
     b.run("ip", "route", "add", f"{a.ipv4}/32", "dev", "other")  # the way back is another
     b.run("sysctl", "-qw", "net.ipv4.conf.veth.rp_filter=1")
     finding, _ = found(on(pair), (b, "rp-filter-strict"), (a, "peer-hears-nothing"))
@@ -191,11 +142,8 @@ def test_a_wait_that_is_too_short_for_a_querier(pair: tuple[Host, Host]) -> None
 
 def test_the_wrong_interface(pair: tuple[Host, Host]) -> None:
     a, b = pair
-    a.run("ip", "link", "add", "wrong", "type", "veth", "peer", "unused")
-    a.run("ip", "link", "set", "unused", "up")
-    a.run("ip", "link", "set", "wrong", "up")
-    a.run("ip", "address", "add", "192.0.2.1/24", "dev", "wrong")
-    (finding,) = found([(a, [URL.replace("veth", "wrong")]), (b, [URL])], (a, "wrong-interface"))
+    another_link(a)
+    (finding,) = found([(a, [URL.replace("veth", "other")]), (b, [URL])], (a, "wrong-interface"))
     command, subcommand, url = shlex.split(finding["mends"][0]["how"])
     assert (command, subcommand) == ("switchcast", "doctor")
     assert_sound(on(pair, url), said=BOTH_WAYS)
@@ -240,8 +188,7 @@ def test_settings_of_the_url_and_of_the_kernel(pair: tuple[Host, Host]) -> None:
         (b, "group-not-heard"),
     )
     mend(a, findings[0], "sysctl -w")
-    (answer,) = examine(on([a]), lambda _: True)
-    assert not {"igmp-version-forced", "ttl-zero", "receive-buffer-small"} & set(answer.findings)
+    gone(on([a]), a, "igmp-version-forced", "ttl-zero", "receive-buffer-small")
 
 
 def test_more_buffer_asked_for_than_anybody_may_have(pair: tuple[Host, Host]) -> None:
@@ -297,8 +244,7 @@ def test_ipv6_switched_off(pair: tuple[Host, Host]) -> None:
     a.run("sysctl", "-qw", "net.ipv6.conf.veth.disable_ipv6=1")
     (finding,) = found(on([a], IPV6_URL), (a, "ipv6-disabled"))
     mend(a, finding, "sysctl -w")
-    (answer,) = examine(on([a], IPV6_URL), lambda _: True)
-    assert "ipv6-disabled" not in answer.findings
+    gone(on([a], IPV6_URL), a, "ipv6-disabled")
 
 
 def test_a_querier_of_an_old_version(bridged: tuple[Host, Host]) -> None:

@@ -193,12 +193,14 @@ def test_a_switch_in_another_network_is_told() -> None:
 
 
 def test_the_rule_against_empty_datagrams_is_for_the_port() -> None:
-    (finding,) = found(healthy(firewall=None))
+    (finding,) = found(healthy(firewall=Firewall()))
     assert f"udp dport {PORT} udp length <= 264 drop" in finding.mends[0].how
     assert len(finding.evidence) == 3  # it was asked, it is listed, and it has the port
     bare = switch(modules=None, answers=None)
-    (finding,) = found(healthy(firewall=None, switch=bare))
+    (finding,) = found(healthy(firewall=Firewall(), switch=bare))
     assert finding.evidence == (f"FreeSWITCH has a socket on port {PORT}",)
+    (finding,) = found(healthy(firewall=None, switch=bare))
+    assert "could not be seen" in finding.evidence[1]
     assert found(healthy(firewall=None, switch=bare, owners=None)) == []
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from switchcast.app.doctor.gather import gather
 from switchcast.app.doctor.switch_asking import ask_switch
+from switchcast.app.doctor.switch_files import read_switch, with_answers
 from switchcast.endpoints import make_endpoint
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.errors import EndpointDenied, UsageError
@@ -26,8 +28,9 @@ from switchcast.guard.doctor import (
     switch,
 )
 from switchcast.guard.doctor.facts import Facts, Target, Unchecked
-from switchcast.guard.doctor.switch_facts import SwitchFacts, UnreadPart
+from switchcast.guard.doctor.switch_facts import SwitchFacts, UnreadPart, is_local
 from switchcast.guard.finding import Finding, Severity
+from switchcast.system.firewall import read_firewall
 
 __all__ = ["CHECKS", "SCHEMES", "Check", "Diagnosis", "diagnose", "examine", "prepare"]
 
@@ -96,6 +99,12 @@ def _healthy_switch(facts: Facts) -> str | None:
     return "FreeSWITCH's own settings agree with the endpoint"
 
 
+def _unchecked_switch(facts: Facts) -> Iterator[Unchecked]:
+    """Nothing for a switch that did not answer: that is a finding."""
+    if facts.switch is not None and facts.switch.answers is not None:
+        yield from switch.unchecked(facts)
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     Check(_healthy_probe, probing.check, probing.unchecked),
     Check(_healthy_membership, membership.check, membership.unchecked),
@@ -112,7 +121,7 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 _SWITCH_CHECKS: Final[tuple[Check, ...]] = (
     Check(_known("the event socket answers and lets us in", "switch"), event_socket.check),
-    Check(_healthy_switch, switch.check),
+    Check(_healthy_switch, switch.check, _unchecked_switch),
 )
 _NAMES: Final = {
     "counters": "the kernel's counters",
@@ -167,8 +176,11 @@ async def examine(url: EndpointUrl, *, wait: float, query_interval: float) -> Di
     if url.scheme != "esl":
         return diagnose(await gather(url, wait=wait, query_interval=query_interval), CHECKS)
     answers = await ask_switch(url)
-    seen = SwitchFacts(unread=(answers,)) if isinstance(answers, UnreadPart) else SwitchFacts(answers=answers)
-    return diagnose(Facts(target=Target(url=str(url), port=url.port or 8021), switch=seen), _SWITCH_CHECKS)
+    local = is_local(str(url)) and not isinstance(answers, UnreadPart)  # then its files and rules are this host's
+    here = replace(await asyncio.to_thread(read_switch, None, False), looked_in=()) if local else SwitchFacts()
+    target = Target(url=str(url), port=8021 if url.port is None else url.port)
+    rules = await asyncio.to_thread(read_firewall) if local else None
+    return diagnose(Facts(target=target, firewall=rules, switch=with_answers(here, answers)), _SWITCH_CHECKS)
 
 
 def diagnose(facts: Facts, checks: Sequence[Check] = CHECKS) -> Diagnosis:

@@ -232,11 +232,15 @@ def _reach(facts: Facts) -> Iterator[Finding]:
 
 
 def _others(facts: Facts) -> Iterator[str]:
-    """Addresses of other hosts on the group, of the group's IP version."""
-    addresses = [sender.address for sender in facts.senders or ()]
-    if facts.probe is not None:
-        addresses += [neighbour.address for neighbour in facts.probe.neighbours]
-    yield from dict.fromkeys(each for each in addresses if version_of(each) in facts.target.versions)
+    """Addresses of other hosts on the group, of the group's IP version, but for those known to be on the link.
+
+    What a host tells all hosts of the link no router passes on, whatever networks its address is of.
+    """
+    neighbours = facts.probe.neighbours if facts.probe is not None else ()
+    near = {neighbour.address for neighbour in neighbours if neighbour.link_interface is not None}
+    addresses = [sender.address for sender in facts.senders or ()] + [each.address for each in neighbours]
+    wanted = dict.fromkeys(each for each in addresses if version_of(each) in facts.target.versions)
+    yield from (each for each in wanted if each not in near)
 
 
 def _near(link: Link, address: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from switchcast.guard.doctor import switch_safety
 from switchcast.guard.doctor.facts import Facts, Unchecked, version_of
 from switchcast.guard.doctor.ports import owner_text
-from switchcast.guard.doctor.switch_facts import ModuleFile, SwitchFacts, groups_of
+from switchcast.guard.doctor.switch_facts import ModuleFile, SwitchFacts, groups_of, is_local
 from switchcast.guard.finding import Finding, Mend, Severity
 from switchcast.system.links import find_link
 
@@ -327,7 +327,7 @@ def _loopback(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
 
 def _not_reloaded(switch: SwitchFacts, module: ModuleFile) -> Iterator[Finding]:
     answers = switch.answers
-    if answers is None or not answers.destinations or not _is_local(answers.url):
+    if answers is None or not answers.destinations or not is_local(answers.url):
         return
     absent = [
         each for each in sorted(groups_of(module.address)) if not any(each in line for line in answers.destinations)
@@ -345,8 +345,3 @@ def _not_reloaded(switch: SwitchFacts, module: ModuleFile) -> Iterator[Finding]:
         cause="The file was changed after the module had read it.",
         mends=(Mend("fs_cli -x reloadxml", "The module reads its file again."),),
     )
-
-
-def _is_local(url: str) -> bool:
-    """Whether the switch that was asked is the one whose files were read."""
-    return any(host in url for host in ("127.0.0.1", "[::1]", "localhost"))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 __all__ = [
     "EventSocketFile",
@@ -20,6 +21,7 @@ __all__ = [
     "SwitchProcess",
     "UnreadPart",
     "groups_of",
+    "is_local",
 ]
 
 SAMPLE_PORT: Final = 4242
@@ -38,6 +40,12 @@ def groups_of(addresses: Iterable[str]) -> frozenset[str]:
         if address.is_multicast:
             found.add(str(address))
     return frozenset(found)
+
+
+def is_local(url: str) -> bool:
+    """Whether the switch at this URL is the one whose files can be read here."""
+    host = urlsplit(url).hostname or "localhost"
+    return host == "localhost" or host.startswith("127.") or host == "::1"
 
 
 @dataclass(frozen=True, slots=True)

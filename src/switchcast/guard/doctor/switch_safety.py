@@ -103,6 +103,8 @@ def _zero_length(facts: Facts, switch: SwitchFacts) -> Iterator[Finding]:
             break
     if not known or _shielded(facts.firewall, port):
         return
+    if facts.firewall is None or facts.firewall.unread:
+        known.append("whether a firewall rule keeps such datagrams out could not be seen from here")
     yield Finding(
         code="switch-zero-length",
         severity=Severity.WARNING,
