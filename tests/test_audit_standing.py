@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 
+from switchcast import Event
 from switchcast.app.cli.audit_reach import reach_of_source
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.errors import EndpointDenied, UrlError
+from switchcast.guard.audit.classifier import Classifier
+from switchcast.guard.audit.inventory import Audit
 from switchcast.guard.audit.leaks import AuditResult, Found, HeaderRow, KindRow, Leak, Match
 from switchcast.guard.audit.reach import Reach, scope_of
 from switchcast.guard.audit.standing import CODES, standing_findings
 from switchcast.guard.audit.standing_reach import HOUSEKEEPING, MOST_KINDS
 from switchcast.guard.audit.well_known import MOST_PLACES, Sightings
 from switchcast.guard.finding import Finding, Severity
+from switchcast.listening import make_matcher
 
 STOCK = "multicast://225.1.1.1"
 SEALED = "multicast://239.192.1.1:4243?mode=sealed&key_file=/etc/switchcast/group.key"
@@ -354,7 +358,71 @@ def test_several_endpoints_are_each_looked_at() -> None:
     ]
 
 
+def audited(events: list[Event]) -> AuditResult:
+    audit = Audit(Classifier())
+    audit.add(events)
+    return audit.result()
+
+
+def test_a_flood_of_invented_names_is_told_with_who_it_came_from() -> None:
+    """Behind it a leak goes by unseen: that there was one nobody can say."""
+    honest = [Event("HEARTBEAT", {"Multicast-Sender": "fs1"})]
+    flood = [Event("CUSTOM", {"Event-Subclass": f"x::{n}", "Multicast-Sender": "fs9"}) for n in range(3_000)]
+    leak = [Event("CUSTOM", {"Event-Subclass": "acme::login", "Multicast-Sender": "fs1", "password": "hunter2"})]
+    result = audited(honest + flood + leak)
+    assert not any(header.found for kind in result.kinds for header in kind.headers if header.name == "password")
+    finding = found(STOCK, result)["too-many-names"]
+    assert finding.severity == Severity.WARNING
+    assert finding.evidence == (
+        f"{STOCK}: kinds of event that were counted: 1,024; events of further kinds, which were not: 1,978",
+        "1,023 of the kinds that were counted came from fs9 and nobody else",
+    )
+    how = [mend.how for mend in finding.mends]
+    assert how[0] == "switchcast audit SOURCE --where 'sender != \"fs9\"'"
+    assert how[1].startswith("switchcast audit SOURCE --bindings 'PRESENCE_IN ")
+    assert how[2].startswith('mode = "traced", key_file = ')
+    assert 'stock = "reject"' in how[2]
+    chosen = make_matcher("all", how[0].partition("--where '")[2].removesuffix("'"))
+    assert chosen is not None
+    mended = found(STOCK, audited([event for event in honest + flood + leak if chosen.matches(event)]))
+    assert "too-many-names" not in mended
+    assert "credentials in 1 header" in mended["readable-by-all"].evidence
+
+
+@pytest.mark.parametrize(
+    ("text", "events", "figures"),
+    [
+        (STOCK, [Event("API", {f"X-{n}": "" for n in range(at, at + 1_050)}) for at in (0, 1_050)], ("2,048", "53")),
+        (STOCK, [Event("API", {"x" * 300: "1"})], ("1", "1")),
+        (SEALED, [Event("API", {"Multicast-Sender": f"s{n}"}) for n in range(1_030)], ("1,024", "6")),
+        ("file:x.pcap", [Event("A" * 300)], ("0", "1")),
+    ],
+)
+def test_whatever_the_bounds_leave_out_for_its_name_is_told(
+    text: str, events: list[Event], figures: tuple[str, str]
+) -> None:
+    finding = found(text, audited(events))["too-many-names"]
+    (line,) = finding.evidence
+    assert tuple(re.findall(r": ([\d,]+)(?:;|$)", line)) == figures
+    assert any('stock = "reject"' in mend.how for mend in finding.mends) is (text == STOCK)
+
+
+def test_what_a_flooding_sender_calls_itself_is_no_command() -> None:
+    name = "$(reboot)'\"\x1b[2J"
+    events = [Event("CUSTOM", {"Event-Subclass": f"x::{n}", "Multicast-Sender": name}) for n in range(1_030)]
+    finding = found(STOCK, audited([Event("API", {"Multicast-Sender": "fs1"}), *events]))["too-many-names"]
+    assert "came from $(reboot)'\"?[2J and nobody else" in finding.evidence[1]
+    assert not any("reboot" in mend.how for mend in finding.mends)
+
+
+def test_values_that_are_long_or_of_many_shapes_are_no_flood() -> None:
+    events = [Event("API", {"X-Long": "x" * 40_000, "X-Shape": f"{n:010b}".replace("0", "a.")}) for n in range(200)]
+    result = audited(events)
+    assert result.uncounted.keys() == {"cut", "shapes"}
+    assert "too-many-names" not in found(STOCK, result)
+
+
 def test_the_documentation_tells_of_every_code() -> None:
     page = (Path(__file__).parent.parent / "docs" / "audit.md").read_text(encoding="utf-8")
     table = page.partition("| code | what it says |")[2].partition("\n\n")[0]
-    assert re.findall(r"^\| `(\S+)` \| .* \|$", table, re.MULTILINE) == list(CODES)
+    assert re.findall(r"^\| `(\S+)` \| (.*) \|$", table, re.MULTILINE) == list(CODES.items())

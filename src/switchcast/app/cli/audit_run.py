@@ -21,7 +21,7 @@ from switchcast._native import Event
 from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.render import error_console
 from switchcast.app.cli.running import run_until
-from switchcast.app.reports.audit_report import Ended
+from switchcast.app.reports.audit_report import RECORDED, Ended
 from switchcast.app.reports.audit_words import how_many, length_of
 from switchcast.endpoints import Endpoint
 from switchcast.guard.audit.inventory import COVERED_COVERAGE, COVERED_EVENTS, Audit
@@ -106,13 +106,15 @@ class Hearing:
 
     def _is_covered(self) -> bool:
         now = time.monotonic()
-        if self._audit.events < COVERED_EVENTS or (now < self._next_check and self._endpoint.url.scheme != "file"):
+        if self._audit.events < COVERED_EVENTS or (
+            now < self._next_check and self._endpoint.url.scheme not in RECORDED
+        ):
             return False
         self._next_check = now + _CHECK_SECONDS
         return self._audit.covered
 
     def _passed(self) -> float:
-        if self._endpoint.url.scheme in {"file", "-"} and self._first is not None and self._last is not None:
+        if self._endpoint.url.scheme in RECORDED and self._first is not None and self._last is not None:
             return max(0.0, (self._last - self._first) / 1e9)
         return time.monotonic() - self._began
 

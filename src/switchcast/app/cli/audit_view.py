@@ -6,11 +6,12 @@ It has to be legible in 80 columns, without colour, and to somebody who reads th
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -46,6 +47,8 @@ _WIDEST_NAME: Final = 34
 _WIDEST_KIND: Final = 25
 _WIDEST_EXAMPLE: Final = 40
 
+_OPTIONS: Final = re.compile(r" (?=--[a-z])")
+_GOES_ON: Final = " \\"
 _SEVERITIES: Final = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.NOTICE: "cyan"}
 
 
@@ -54,7 +57,7 @@ def print_report(report: AuditReport) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(render(report), width=min(console.width, _WIDEST))
+    console.print(render(report), width=min(console.width, _WIDEST), crop=False)
 
 
 def render(report: AuditReport) -> Group:
@@ -207,10 +210,31 @@ def _next(report: AuditReport) -> Iterator[RenderableType]:
     for step in next_steps(report):
         yield Padding(Text(printable(step.what)), (0, 0, 0, 2))
         if step.command:
-            yield Padding(Text(printable(step.command), "green", overflow="fold", no_wrap=False), (0, 0, 0, 4))
+            yield _Command(printable(step.command))
     if report.suggestion is not None:
         for warning in report.suggestion.warnings:
             yield Padding(Text(printable(warning), "yellow"), (0, 0, 0, 2))
+
+
+class _Command:
+    """A command to be copied: where it does not fit, it goes on behind a backslash, as shells take it.
+
+    What is too long even so is left to the terminal to break, which copies it as one. It indents itself, for what rich
+    puts around a text would stand behind the backslash too.
+    """
+
+    def __init__(self, command: str) -> None:
+        self._parts = _OPTIONS.split(command)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width - len(_GOES_ON)
+        lines = [f"    {self._parts[0]}"]
+        for part in self._parts[1:]:
+            if len(lines[-1]) + 1 + len(part) <= room:
+                lines[-1] += f" {part}"
+            else:
+                lines.append(f"      {part}")
+        yield Text(f"{_GOES_ON}\n".join(lines), "green", no_wrap=True, overflow="ignore")
 
 
 def _more(count: int) -> Text:

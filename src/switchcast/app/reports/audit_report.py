@@ -17,6 +17,7 @@ from switchcast.guard.audit.suggest import Suggestion
 from switchcast.guard.finding import Finding
 
 __all__ = [
+    "RECORDED",
     "AuditReport",
     "Change",
     "Ended",
@@ -29,6 +30,8 @@ __all__ = [
     "sections_of",
 ]
 
+RECORDED: Final = frozenset({"file", "-", "archive"})
+"""Schemes whose events have a time of their own."""
 _EXAMPLES: Final = 3
 
 Ended = Literal["source", "time", "count", "covered", "signal"]
@@ -108,7 +111,8 @@ class AuditReport:
     """All that the audit has to say.
 
     ``seconds`` are those that were listened for, or that a recording covers. ``under`` is what was seen under the
-    policy of ``comparison``. ``lost`` says in words what the source itself could not take in.
+    policy of ``comparison``. ``lost`` says in words what the source itself could not take in. ``asked`` is what to
+    write after ``switchcast audit`` for the same source, where that is not its URL but a name of a configuration.
     """
 
     source: str
@@ -125,6 +129,7 @@ class AuditReport:
     suggestion: Suggestion | None = None
     revealed: bool = False
     lost: tuple[str, ...] = ()
+    asked: str | None = None
     leaks: tuple[LeakRow, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,8 +137,8 @@ class AuditReport:
 
     @property
     def recorded(self) -> bool:
-        """Whether the events come from a file and not from a network."""
-        return self.reach.scheme in {"file", "-"}
+        """Whether the events come from what was kept and not from a network."""
+        return self.reach.scheme in RECORDED
 
     @property
     def judged(self) -> AuditResult:

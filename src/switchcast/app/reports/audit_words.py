@@ -148,6 +148,8 @@ def size_of(octets: int) -> str:
 def seen(report: AuditReport) -> str:
     """How much was seen, of whom, for how long: the first sentence."""
     result = report.result
+    if not result.events:
+        return f"No event came in {length_of(report.seconds)}." if not report.recorded else "There is no event in it."
     where = "in a recording of" if report.recorded else "in"
     senders = how_many(len(result.senders), "sender")
     return (
@@ -193,6 +195,7 @@ def reach_facts(report: AuditReport) -> Iterator[Fact]:
 
 _ELSEWHERE: Final = {
     "file": "a recording: how far its events went is not in it; audit the group itself to see that",
+    "archive": "an archive: how far its events went is not in it; audit the group itself to see that",
     "-": "read from standard input: how far its events went is not known",
     "sim": "simulated: nothing left this host",
     "memory": "within this process: nothing left this host",
@@ -271,6 +274,8 @@ _LEFT_OUT: Final = {
 def uncounted(result: AuditResult) -> str | None:
     """What the bounds left out, in words; ``None`` where that is nothing."""
     left = [f"{result.uncounted[what]:,} {words}" for what, words in _LEFT_OUT.items() if result.uncounted.get(what)]
+    if cut := result.uncounted.get("cut"):
+        left.append(f"the ends of {how_many(cut, 'very long value')}")
     return f"Beyond the bounds, and so not looked at: {_and(left)}." if left else None
 
 
@@ -292,10 +297,11 @@ def still(comparison: Comparison) -> str:
 
 def next_steps(report: AuditReport) -> Iterator[Step]:
     """What to do about it, most useful first."""
-    result, source = report.result, shlex.quote(report.source)
+    result, url = report.result, shlex.quote(report.source)
+    source = report.asked or url
     if not result.events:
         if report.reach.is_network:
-            yield Step("Find out why nothing arrives:", f"switchcast doctor {source}")
+            yield Step("Find out why nothing arrives:", f"switchcast doctor {url}")
         else:
             yield Step("Name a source that has events in it, and look at --bindings and --where.")
         return

@@ -1,8 +1,8 @@
 """What may be shown of a value: enough to recognise it in one's own events, too little to learn it from a report.
 
 Of a credential, of dialled digits and of a text nothing is shown but the length, of a telephone number its last two
-digits, of an IP address its first group, of anything else its first characters: a quarter of them, at most four. A
-report is passed on by people who mean to tell of a leak, and must not be one.
+digits, of an IP address its first group, of anything else its first characters: a quarter of them, at most four, and of
+what is too short for that the length. A report is passed on by people who mean to tell of a leak, and must not be one.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def _content(text: str) -> str:
 
 
 def _head(text: str) -> str:
-    return revealed(text[: min(MOST_SHOWN, len(text) // _QUARTER)]) + "…"
+    """Its first characters; of what is too short for that, how short."""
+    shown = min(MOST_SHOWN, len(text) // _QUARTER)
+    return revealed(text[:shown]) + "…" if shown else _length(text)
 
 
 def _number(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from switchcast.guard.audit.leaks import AuditResult
 from switchcast.guard.audit.look import Look
 from switchcast.guard.audit.reach import Reach
+from switchcast.guard.audit.standing_bounds import too_many_names
 from switchcast.guard.audit.standing_forgery import hijackable, secrets_seen, stock_psk, unproven, well_known_secret
 from switchcast.guard.audit.standing_reach import (
     event_socket_in_clear,
@@ -25,21 +26,22 @@ from switchcast.guard.finding import Finding
 
 __all__ = ["CHECKS", "CODES", "standing_findings"]
 
-CODES: Final = (
-    "registrations-can-be-hijacked",
-    "well-known-key",
-    "well-known-password",
-    "well-known-secret-sent",
-    "readable-by-all",
-    "clear-to-public-address",
-    "stock-psk",
-    "everything-bound",
-    "group-not-scoped",
-    "ttl-over-one",
-    "event-socket-in-clear",
-    "unproven-events",
-)
-"""Every code that a finding of these can have."""
+CODES: Final[Mapping[str, str]] = {
+    "registrations-can-be-hijacked": "any host on the group can move a registration, for stock datagrams prove nothing",
+    "well-known-key": "the pre-shared key is one that everybody knows",
+    "well-known-password": "the event socket's password is one that everybody knows",
+    "well-known-secret-sent": "a password that everybody knows stands in an event",
+    "readable-by-all": "events go in plain text",
+    "clear-to-public-address": "events go in plain text over networks of others",
+    "stock-psk": "the module's key hides little and proves nothing",
+    "everything-bound": "every event of the switch is sent, needed or not",
+    "group-not-scoped": "the group is not administratively scoped",
+    "ttl-over-one": "routers may forward what is sent",
+    "event-socket-in-clear": "an event socket is reached over a network without encryption",
+    "unproven-events": "events came that nothing vouches for",
+    "too-many-names": "more names came than are counted apart: a flood of invented ones can hide what else is sent",
+}
+"""Every code that a finding of these can have, and what it says of what is wrong, as the documentation has it."""
 
 CHECKS: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
     hijackable,
@@ -52,6 +54,7 @@ CHECKS: Final[tuple[Callable[[Look], Iterator[Finding]], ...]] = (
     ttl,
     event_socket_in_clear,
     unproven,
+    too_many_names,
 )
 """All of them; findings of one severity are told in this order."""
 
