@@ -13,6 +13,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import stat
 import subprocess
@@ -25,6 +26,7 @@ from typing import Any
 import pytest
 from audit_samples import CAPTURE, KEEP, recorded_events, report_of
 from ports import free_port
+from recordings import DATA
 
 import switchcast
 from switchcast import Event
@@ -89,7 +91,7 @@ def test_the_report_starts_with_the_worst_and_fits(columns: str, widest: int, en
     lines = done.stdout.splitlines()
     assert ("…" if encoding == "utf-8" else "\\u2026") in done.stdout
     if encoding == "utf-8":
-        assert max(map(len, lines)) <= widest
+        assert max(len(line) for line in lines if not line.startswith("    switchcast audit file:")) <= widest
     assert "\x1b" not in done.stdout
     head = " ".join(done.stdout.split()).partition(" WRONG,")[0]
     assert "1,877 events of 126 kinds from 1 sender in a recording of 2 min 39 s." in head
@@ -182,7 +184,44 @@ def test_a_source_without_events_is_a_failure(form: list[str]) -> None:
     if form:
         assert json.loads(done.stdout)["inventory"]["events"] == 0
     else:
-        assert "0 events of 0 kinds" in done.stdout
+        assert "There is no event in it. So nothing is known yet." in done.stdout
+
+
+def test_an_endpoint_goes_by_its_name(tmp_path: Path) -> None:
+    """What is said to be done next names it too: the URL that is shown lacks the secrets that it has."""
+    file = tmp_path / "switch cast.toml"
+    source = DATA / "stock-psk.pcap.gz"
+    file.write_text(
+        f'[endpoints.recording]\nurl = "file:{source}?psk_file={tmp_path}/psk"\n'
+        '[endpoints.group]\nurl = "multicast://239.192.1.1"\n'
+        '[[route]]\nfrom = "recording"\nto = ["group"]\n',
+        encoding="utf-8",
+    )
+    (tmp_path / "psk").write_text("ClueCon", encoding="utf-8")
+    (tmp_path / "psk").chmod(0o600)
+    done = audit("recording", "--config", str(file), "-n", "50")
+    assert done.returncode == 0, done.stderr
+    assert "50 events of" in done.stdout
+    steps = done.stdout.partition("WHAT TO DO NEXT")[2]
+    commands = [line.strip() for line in steps.replace(" \\\n", " ").splitlines() if line.startswith("    ")]
+    told = shlex.split("".join(f"{command}\n" for command in commands))
+    assert told[:5] == ["switchcast", "audit", "recording", "--config", str(file)]
+    assert told.count("recording") == told.count("switchcast") == 3
+    wrong = audit("recordin", "--config", str(file))
+    assert (wrong.returncode, wrong.stderr) == (
+        2,
+        f"switchcast: 'recordin' is no endpoint URL, and {file} has no [endpoints.recordin]; did you mean recording?\n",
+    )
+
+
+def test_an_archive_has_its_own_time(tmp_path: Path) -> None:
+    archive = f"archive:{tmp_path / 'history'}"
+    command = [SWITCHCAST, "pipe", CAPTURE, archive, "-n", "200"]
+    subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, timeout=PATIENCE)
+    report = json.loads(audit(archive, "--json").stdout)
+    stamps = [event.received or 0 for event in recorded_events()[:200]]
+    assert report["inventory"]["events"] == 200
+    assert report["seconds"] == pytest.approx((stamps[-1] - stamps[0]) / 1e9, abs=0.01)
 
 
 # A group
@@ -310,6 +349,7 @@ def test_what_is_no_regular_file_is_written_to_as_it_is(tmp_path: Path) -> None:
         (2, "there are credentials, content,", ["--fail-on", ""]),
         (2, "did you mean registrations?", ["--keep", "registration"]),
         (2, "there are registrations, presence", ["--suggest", "policy.toml"]),
+        (2, "--keep names nothing", ["--keep", " ,"]),
         (2, "did you mean cluster?", ["--policy", "clustr"]),
         (78, "no [policies.NAME] in it", ["--policy", __file__.replace("test_audit_cli.py", "../pyproject.toml")]),
         (2, "region", ["--region", "XX"]),

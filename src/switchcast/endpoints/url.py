@@ -45,10 +45,8 @@ class EndpointUrl:
         scheme, colon, rest = text.partition(":")
         standard_streams = text.partition("?")[0] == "-"
         if not colon and not standard_streams:
-            raise UrlError(
-                f"{text!r} is no endpoint URL: it has no scheme; for a file write file:{text}, "
-                f"for a group multicast://{text}:4242"
-            )
+            group = "" if "/" in text else f", for a group multicast://{text}:4242"
+            raise UrlError(f"{text!r} is no endpoint URL: it has no scheme; for a file write file:{text}{group}")
         try:
             parts = urlsplit(text)
             options = tuple(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json as json_text
+import shlex
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,12 +18,13 @@ from switchcast.app.cli.audit_policy import read_policy
 from switchcast.app.cli.audit_reach import reach_of_source
 from switchcast.app.cli.audit_run import Hearing, Limits
 from switchcast.app.cli.audit_view import print_report
+from switchcast.app.cli.naming import EndpointConfig, endpoint_named
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds, warn
 from switchcast.app.cli.render import error_console
 from switchcast.app.cli.running import run
 from switchcast.app.reports.audit_report import AuditReport, less
 from switchcast.app.reports.files import check_writable, write_report
-from switchcast.endpoints import Endpoint, make_endpoint
+from switchcast.endpoints import Endpoint
 from switchcast.errors import UsageError
 from switchcast.guard.audit.comparison import compare
 from switchcast.guard.audit.inventory import Audit
@@ -46,6 +49,7 @@ def audit(
     ] = False,
     bindings: Bindings = "all",
     where: Where = None,
+    config: EndpointConfig = None,
     region: Annotated[
         str | None,
         typer.Option("--region", metavar="CC", help="Where numbers without a country code are from: DE, US, ..."),
@@ -81,18 +85,25 @@ def audit(
     switchcast audit multicast://225.1.1.1:4242 --for 5m --html report.html
     """
     kept = tuple(word.strip() for text in keep or () for word in text.split(",") if word.strip())
-    if suggest_ is not None and not kept:
+    if (suggest_ is not None or keep) and not kept:
         suggest(kept)  # which says what there is to keep
     wanted = _Wanted(html, sarif, suggest_, json=json, reveal=reveal)
     wanted.check()
     gates = read_gates(fail_on or ())
     limits = Limits(seconds(for_), count, until_covered)
-    endpoint = make_endpoint(source, matcher=matcher_of(bindings, where), role="source")
+    endpoint = endpoint_named(source, config, matcher=matcher_of(bindings, where), role="source")
     reach = reach_of_source(endpoint.url, None if bindings.strip().lower() == "all" else bindings)
     tried = _tried(policy, kept)
-    auditor = _Auditor(endpoint, reach, kept)
+    auditor = _Auditor(endpoint, reach, kept, _asked(source, config))
     auditor.attend(region, reveal=reveal, tried=tried, suggested=policy is None)
     run(auditor.run(limits, wanted, gates))
+
+
+def _asked(source: str, config: Path | None) -> str | None:
+    """What to write for ``source`` in a command, where its URL would lack the secrets that the configuration has."""
+    if ":" in source or source.startswith(_STANDARD_OUTPUT):
+        return None
+    return shlex.join([source] if config is None else [source, "--config", str(config)])
 
 
 def _tried(policy: str | None, kept: tuple[str, ...]) -> RedactionPolicy | None:
@@ -165,10 +176,11 @@ class _Wanted:
 class _Auditor:
     """Listens, draws up the report, hands it out, and gives the exit code."""
 
-    def __init__(self, endpoint: Endpoint, reach: Reach, kept: tuple[str, ...]) -> None:
+    def __init__(self, endpoint: Endpoint, reach: Reach, kept: tuple[str, ...], asked: str | None) -> None:
         self._endpoint = endpoint
         self._reach = reach
         self._kept = kept
+        self._asked = asked
         self._listening = read_listening(reach)  # before this process listens itself
 
     def attend(self, region: str | None, *, reveal: bool, tried: RedactionPolicy | None, suggested: bool) -> None:
@@ -216,6 +228,7 @@ class _Auditor:
             suggestion=suggestion,
             revealed=revealed,
             lost=hearing.lost,
+            asked=self._asked,
         )
 
 

@@ -21,7 +21,9 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, No
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="SOURCE", help="Where events come from: multicast://, udp://, esl://, sim://, file:, archive:, -"
+        metavar="SOURCE",
+        help="Where events come from: multicast://, udp://, esl://, sim://, file:, archive:, -, or the name of an "
+        "endpoint of the configuration.",
     ),
 ]
 Bindings = Annotated[

@@ -16,11 +16,12 @@ from rich.text import Text
 
 from switchcast._native import Event
 from switchcast.app.cli.losses import describe, losses
+from switchcast.app.cli.naming import EndpointConfig, endpoint_named
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds
 from switchcast.app.cli.render import error_console, how_many
 from switchcast.app.cli.running import BROKEN_PIPE, close_quietly, run, run_until
 from switchcast.bus import OVERFLOWS, Overflow
-from switchcast.endpoints import Endpoint, make_endpoint
+from switchcast.endpoints import Endpoint
 from switchcast.errors import UsageError
 from switchcast.line.plan import Source as RouteSource
 from switchcast.line.sinks import Outlet
@@ -36,7 +37,9 @@ def pipe(
     source: Source,
     sinks: Annotated[
         list[str],
-        typer.Argument(metavar="SINK", help="Where they go: multicast://, udp://, esl://, file:, archive:, -"),
+        typer.Argument(
+            metavar="SINK", help="Where they go: multicast://, udp://, esl://, file:, archive:, -, or names."
+        ),
     ],
     *,
     bindings: Bindings = "all",
@@ -52,15 +55,16 @@ def pipe(
             "wait (file:, -, archive:, sim:), drop-oldest if it is live.",
         ),
     ] = None,
+    config: EndpointConfig = None,
 ) -> None:
     """Move events from a source to one or more sinks.
 
     switchcast pipe multicast://225.1.1.1:4242 file:events.jsonl.zst
     """
     limit = seconds(for_)
-    come_from = make_endpoint(source, matcher=matcher_of(bindings, where), role="source")
+    come_from = endpoint_named(source, config, matcher=matcher_of(bindings, where), role="source")
     chosen = _overflow(overflow, come_from)
-    go_to = [Sink(make_endpoint(url, role="sink"), overflow=chosen) for url in sinks]
+    go_to = [Sink(endpoint_named(sink, config, role="sink"), overflow=chosen) for sink in sinks]
     if [sink.name for sink in go_to].count("-") > 1:
         raise UsageError("there is only one standard output; give - once")
     run(_Pipe(come_from, go_to, count).run(limit))

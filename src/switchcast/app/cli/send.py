@@ -14,10 +14,11 @@ import typer
 
 from switchcast._native import EVENT_NAMES, Event, stock_misreads
 from switchcast.app.cli.losses import count_of
+from switchcast.app.cli.naming import EndpointConfig, endpoint_named
 from switchcast.app.cli.options import warn
 from switchcast.app.cli.render import as_headers
 from switchcast.app.cli.running import run
-from switchcast.endpoints import Endpoint, make_endpoint
+from switchcast.endpoints import Endpoint
 from switchcast.endpoints.udp import DatagramEndpoint
 from switchcast.errors import EndpointUnavailable, UsageError
 
@@ -27,7 +28,13 @@ _MOST_BODY: Final = 65536
 
 
 def send(
-    sink: Annotated[str, typer.Argument(metavar="SINK", help="Where to: multicast://, udp://, esl://, file:, -")],
+    sink: Annotated[
+        str,
+        typer.Argument(
+            metavar="SINK",
+            help="Where to: multicast://, udp://, esl://, file:, -, or the name of an endpoint of the configuration.",
+        ),
+    ],
     name: Annotated[str, typer.Argument(metavar="EVENT_NAME", help="HEARTBEAT, MESSAGE_WAITING, CUSTOM, ...")],
     headers: Annotated[
         list[str] | None, typer.Argument(metavar="HEADER=VALUE", help="Its headers; a repeated one is kept twice.")
@@ -40,6 +47,7 @@ def send(
         str | None, typer.Option("--body", metavar="TEXT", help="The body; @FILE reads it from a file, - from input.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing when it went well.")] = False,
+    config: EndpointConfig = None,
 ) -> None:
     """Make one event and send it.
 
@@ -48,7 +56,7 @@ def send(
     switchcast send multicast://225.1.1.1:4242 TRAP X-Reason=test
     """
     _check_name(name, subclass)
-    endpoint = make_endpoint(sink, role="sink")
+    endpoint = endpoint_named(sink, config, role="sink")
     event = make_event(name, subclass, headers or [], _read_body(body))
     if endpoint.url.scheme in {"multicast", "udp"}:
         for sentence in stock_misreads(event):

@@ -18,10 +18,11 @@ from rich.text import Text
 
 from switchcast.app.cli.census import Census, Row
 from switchcast.app.cli.losses import describe, losses
+from switchcast.app.cli.naming import EndpointConfig, endpoint_named
 from switchcast.app.cli.options import Bindings, For, Source, Where, matcher_of, seconds
 from switchcast.app.cli.render import family_style, printable, sender_style
 from switchcast.app.cli.running import run, run_until
-from switchcast.endpoints import Endpoint, make_endpoint
+from switchcast.endpoints import Endpoint
 from switchcast.wire.gap_record import is_gap
 
 __all__ = ["stats"]
@@ -40,6 +41,7 @@ def stats(
     ] = None,
     bindings: Bindings = "all",
     where: Where = None,
+    config: EndpointConfig = None,
 ) -> None:
     """Count events by sender and by kind.
 
@@ -48,7 +50,7 @@ def stats(
     switchcast stats multicast://225.1.1.1:4242
     """
     limit, every = seconds(for_), seconds(interval, "--interval")
-    endpoint = make_endpoint(source, matcher=matcher_of(bindings, where), role="source")
+    endpoint = endpoint_named(source, config, matcher=matcher_of(bindings, where), role="source")
     run(
         _Stats(endpoint, json=json, every=every, complete=bindings.strip().lower() == "all" and where is None).run(
             limit

@@ -15,10 +15,11 @@ from rich.text import Text
 
 from switchcast._native import Event
 from switchcast.app.cli.losses import Losses, count_of, describe, losses
+from switchcast.app.cli.naming import EndpointConfig, endpoint_named
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds
 from switchcast.app.cli.render import EventLines, as_headers, error_console, how_many, printable
 from switchcast.app.cli.running import run, run_until
-from switchcast.endpoints import Endpoint, make_endpoint
+from switchcast.endpoints import Endpoint
 from switchcast.errors import UsageError
 from switchcast.wire.lines import to_line
 
@@ -40,6 +41,7 @@ def tail(
     where: Where = None,
     count: Count = None,
     for_: For = None,
+    config: EndpointConfig = None,
 ) -> None:
     """Show events as they come, one a line.
 
@@ -47,7 +49,7 @@ def tail(
     """
     if plain + json + (fields is not None) > 1:
         raise UsageError("--plain, --json and --fields exclude one another; keep one of them")
-    endpoint = make_endpoint(source, matcher=matcher_of(bindings, where), role="source")
+    endpoint = endpoint_named(source, config, matcher=matcher_of(bindings, where), role="source")
     view = Tail(endpoint, _writer(plain, json, fields), count, notices_on_screen=not json)
     run(view.run(seconds(for_)))
 
