@@ -1,25 +1,32 @@
 """``switchcast doctor`` on the hosts of a test: each in its network namespace, several at the same time.
 
-The commands are forked from one process that has imported everything, so that the wait alone takes time.
+The commands are forked from one process that has imported everything, so that the wait alone takes time. Each can have
+files of its own laid over the kernel's ``/sys``, in a mount namespace: what a driver would tell of a radio or a bond,
+or the firmware of a cloud, on a machine that has none. Everything else there is the kernel's own.
 """
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
 import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
+import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Final
 
-from namespaces import Host
+from namespaces import Host, run
 
 __all__ = ["Answer", "doctors", "ensure_forking"]
 
+CLONE_NEWNS: Final = 0x20000
+_libc = ctypes.CDLL(None, use_errno=True)
 _FORKS: Final = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["switchcast.app.cli", "switchcast.app.doctor.examine"])
 
@@ -60,12 +67,12 @@ class Answer:
         return [each["what"] for endpoint in self.said["endpoints"] for each in endpoint["unchecked"]]
 
 
-def doctors(*orders: tuple[Host, list[str]]) -> list[Answer]:
-    """Run ``switchcast doctor --json ARGUMENTS`` on each host at the same time."""
+def doctors(*orders: tuple[Host, list[str]], over: Path | None = None) -> list[Answer]:
+    """Run ``switchcast doctor --json ARGUMENTS`` on each host at the same time; ``over`` is laid over its ``/sys``."""
     started = []
     for host, arguments in orders:
         ours, theirs = _FORKS.Pipe(duplex=False)
-        process = _FORKS.Process(target=_examine, args=(host, arguments, theirs))
+        process = _FORKS.Process(target=_examine, args=(host, arguments, over, theirs))
         process.start()
         theirs.close()
         started.append((host, process, ours))
@@ -80,16 +87,28 @@ def doctors(*orders: tuple[Host, list[str]]) -> list[Answer]:
     return answers
 
 
-def _examine(host: Host, arguments: list[str], answer: Connection) -> None:
+def _examine(host: Host, arguments: list[str], over: Path | None, answer: Connection) -> None:
     from switchcast.app.cli import main
 
     sys.argv = ["switchcast", "doctor", "--json", *arguments]
     said, complaint = io.StringIO(), io.StringIO()
     code: Any = 0
     with host.entered(), redirect_stdout(said), redirect_stderr(complaint):
+        if over is not None:
+            _lay_over_sys(over)
         try:
             main()
         except SystemExit as ending:
             code = ending.code
     answer.send((code, said.getvalue(), complaint.getvalue()))
     answer.close()
+
+
+def _lay_over_sys(files: Path) -> None:
+    """In this process alone: the ``/sys`` of the network namespace that it is in, with these files in front."""
+    if _libc.unshare(CLONE_NEWNS) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    run("mount", "--make-rprivate", "/")
+    run("mount", "-t", "sysfs", "sysfs", "/sys")
+    run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={files}:/sys", "/sys")

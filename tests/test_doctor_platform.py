@@ -65,7 +65,7 @@ def test_facts_that_could_not_be_read_are_no_findings() -> None:
             Severity.CRITICAL,
         ),
         (
-            healthy(links=(link(kind="tun"),), platform=platform(Medium.TUNNEL)),
+            healthy(links=(link(kind="tun", framed=False),)),
             "tunnel-without-multicast",
             Severity.CRITICAL,
         ),
@@ -173,3 +173,10 @@ def test_an_owner_that_cannot_be_told_is_unknown_and_said_so() -> None:
     assert told.why == "no /proc"
     (finding,) = ports.check(replace(facts, owners=Owners()))
     assert "hidden from here" in finding.evidence[1]
+
+
+def test_a_link_that_the_kernels_files_do_not_show_is_told() -> None:
+    facts = healthy(links=(link(index=7),), platform=platform(Medium.WIRELESS))
+    (told,) = where.unchecked(facts)
+    assert told.what == "what kind of link eth0 is"
+    assert list(where.unchecked(healthy())) == []

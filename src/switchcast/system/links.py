@@ -20,6 +20,7 @@ IFF_UP: Final = 0x1
 IFF_LOOPBACK: Final = 0x8
 IFF_MULTICAST: Final = 0x1000
 IFF_LOWER_UP: Final = 0x10000
+ARPHRD_NONE: Final = 0xFFFE
 IFA_F_OPTIMISTIC: Final = 0x04
 IFA_F_DADFAILED: Final = 0x08
 IFA_F_TENTATIVE: Final = 0x40
@@ -73,6 +74,8 @@ class Link:
     loopback: bool = False
     kind: str | None = None
     """``bridge``, ``bond``, ``vlan``, ``veth``, ...; ``None`` for hardware."""
+    framed: bool = True
+    """It carries frames, as a wire does; a tun carries bare IP packets (``ARPHRD_NONE``)."""
     master: int | None = None
     """The index of the bridge or bond that it is a port of."""
     addresses: tuple[Address, ...] = ()
@@ -125,6 +128,7 @@ def _link(message: Any, addresses: Iterable[Any], queue: Queue | None, root: Pat
         multicast=bool(flags & IFF_MULTICAST),
         loopback=bool(flags & IFF_LOOPBACK),
         kind=message.get(("linkinfo", "kind")),
+        framed=message.get("ifi_type") != ARPHRD_NONE,
         master=message.get("master"),
         addresses=tuple(_address(each) for each in addresses if each["index"] == message["index"]),
         rp_filter=_larger(root, "net/ipv4/conf/{}/rp_filter", name),

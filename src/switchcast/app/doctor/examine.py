@@ -84,7 +84,7 @@ def _healthy_firewall(facts: Facts) -> str | None:
 
 
 def _healthy_platform(facts: Facts) -> str | None:
-    if facts.platform is None:
+    if facts.platform is None or not platform.known(facts):
         return None
     clock = " and its clock are" if facts.clock is not None and facts.target.mode != "stock" else " is"
     return f"the host's network{clock} fit for it"

@@ -13,7 +13,7 @@ from switchcast.guard.finding import Finding, Mend, Severity
 from switchcast.system.links import Link
 from switchcast.system.platform import Medium
 
-__all__ = ["check", "unchecked"]
+__all__ = ["check", "known", "unchecked"]
 
 FRESH_SECONDS: Final = 30.0
 """How far the clocks of two hosts may be apart where a stream is admitted by its time (``docs/repair.md``)."""
@@ -40,7 +40,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             yield from _cloud(facts)
             yield from _vlan(facts, link)
         if link is not None:
-            yield from _tunnel(link, _medium(facts, link))
+            yield from _tunnel(link)
             yield from _wireless(facts, link)
             yield from _bond(facts, link)
     yield from _clock(facts)
@@ -50,6 +50,26 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
     """What could not be looked at."""
     if facts.clock is None and facts.target.mode != "stock" and "clock" in facts.unread:
         yield Unchecked("the clock", facts.unread["clock"], "look at it by timedatectl, or chronyc tracking.")
+
+    link = facts.link
+    if (
+        facts.target.groups
+        and facts.platform is not None
+        and link is not None
+        and not link.loopback
+        and not known(facts)
+    ):
+        yield Unchecked(
+            f"what kind of link {link.name} is",
+            "/sys shows the interfaces of another network namespace than this",
+            "ip netns exec NAME switchcast doctor, which brings that namespace's own /sys",
+        )
+
+
+def known(facts: Facts) -> bool:
+    """Whether the kernel's files tell of the endpoint's own interface."""
+    link = facts.link
+    return link is None or facts.platform is None or facts.platform.interface(link.name, link.index) is not None
 
 
 def _medium(facts: Facts, link: Link) -> Medium | None:
@@ -136,8 +156,8 @@ def _vlan(facts: Facts, link: Link | None) -> Iterator[Finding]:
     )
 
 
-def _tunnel(link: Link, medium: Medium | None) -> Iterator[Finding]:
-    if link.kind not in _DEAF_TUNNELS and not (link.kind == "tun" and medium is Medium.TUNNEL):
+def _tunnel(link: Link) -> Iterator[Finding]:
+    if link.kind not in _DEAF_TUNNELS and (link.kind != "tun" or link.framed):
         return
     yield Finding(
         code="tunnel-without-multicast",
