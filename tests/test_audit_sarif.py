@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
-from audit_samples import CAPTURE, hostile_events, recorded_events, recorded_report, report_of
+import pytest
+from audit_samples import CAPTURE, GROUP, hostile_events, recorded_events, recorded_report, report_of
 from pydantic import BaseModel
 from sarif_pydantic import Sarif  # type: ignore[import-untyped]  # it has no py.typed
 
-from switchcast.app.reports.audit_report import leak_rows, less
+from switchcast.app.reports.audit_report import Named, leak_rows, less
 from switchcast.app.reports.sarif import MOST_LOCATIONS, MOST_RESULTS, sarif_log
 from switchcast.guard.audit.leaks import Leak
 from switchcast.guard.audit.standing import CODES
@@ -24,6 +28,12 @@ UNKNOWN_TO_THE_READER = {"occurrenceCount"}
 def unredacted() -> dict[str, Any]:
     """The log on the recording as it is, with no policy tried."""
     return sarif_log(report_of(recorded_events(), CAPTURE, keep=()))
+
+
+def uri_of(location: dict[str, Any]) -> str:
+    uri = location["physicalLocation"]["artifactLocation"]["uri"]
+    assert isinstance(uri, str)
+    return uri
 
 
 def extras(model: object) -> Iterator[str]:
@@ -60,9 +70,48 @@ def test_every_result_has_its_rule_level_and_place() -> None:
         assert result["message"]["text"]
         assert 1 <= len(result["locations"]) <= MOST_LOCATIONS
         for location in result["locations"]:
-            assert location["physicalLocation"]["artifactLocation"]["uri"].endswith("stock-plain.pcap.gz")
+            assert unquote(uri_of(location)) == CAPTURE.replace("file:", "file://")
             assert location["logicalLocations"][0]["fullyQualifiedName"]
     assert len(run["results"]) <= MOST_RESULTS
+
+
+def test_every_rule_says_what_it_is_about_whether_it_was_broken_or_not() -> None:
+    rules = sarif_log(report_of([], GROUP, keep=()))["runs"][0]["tool"]["driver"]["rules"]
+    assert len({rule["name"] for rule in rules}) == len({rule["id"] for rule in rules}) == len(Leak) + len(CODES)
+    for rule in rules:
+        assert re.fullmatch(r"(?:[A-Z][a-z]*)+", rule["name"])
+        assert rule["shortDescription"]["text"]
+        assert rule["properties"]["tags"][0] == "security"
+        assert 0 < float(rule["properties"]["security-severity"]) <= 10
+    broken = next(rule for rule in unredacted()["runs"][0]["tool"]["driver"]["rules"] if "defaultConfiguration" in rule)
+    assert broken["defaultConfiguration"]["level"] == "error"
+    assert float(broken["properties"]["security-severity"]) > 7
+
+
+@pytest.mark.parametrize(
+    ("source", "named", "uri"),
+    [
+        ("file:captures/a b.pcap?speed=1", None, "captures/a%20b.pcap"),
+        ("file:/tmp/a.pcap", None, "file:///tmp/a.pcap"),
+        (GROUP, Named("group", "deploy/fs1.toml", given=True), "deploy/fs1.toml"),
+        (
+            GROUP,
+            Named("group", "/etc/switchcast/switchcast.toml", given=False),
+            "file:///etc/switchcast/switchcast.toml",
+        ),
+        ("file:a.jsonl", Named("old", "fs1.toml", given=True), "fs1.toml"),
+        (GROUP, None, None),
+    ],
+)
+def test_a_result_names_a_file_where_there_is_one(source: str, named: Named | None, uri: str | None) -> None:
+    """Readers that show results beside files show nothing of one without."""
+    report = replace(report_of(recorded_events()[:20], source, keep=()), named=named)
+    results = sarif_log(report)["runs"][0]["results"]
+    assert results
+    for result in results:
+        for location in result["locations"]:
+            assert ("physicalLocation" in location) == (uri is not None)
+            assert uri is None or uri_of(location) == uri
 
 
 def test_it_holds_what_the_report_does_and_no_more() -> None:

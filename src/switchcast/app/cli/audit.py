@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json as json_text
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,12 @@ from switchcast.app.cli.audit_policy import read_policy
 from switchcast.app.cli.audit_reach import reach_of_source
 from switchcast.app.cli.audit_run import Hearing, Limits
 from switchcast.app.cli.audit_view import print_report
-from switchcast.app.cli.naming import EndpointConfig, endpoint_named
+from switchcast.app.cli.config import DEFAULT_FILE
+from switchcast.app.cli.naming import EndpointConfig, endpoint_named, is_name
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds, warn
 from switchcast.app.cli.render import error_console
 from switchcast.app.cli.running import run
-from switchcast.app.reports.audit_report import AuditReport, less
+from switchcast.app.reports.audit_report import AuditReport, Named, less
 from switchcast.app.reports.files import check_writable, write_report
 from switchcast.endpoints import Endpoint
 from switchcast.errors import UsageError
@@ -94,16 +94,16 @@ def audit(
     endpoint = endpoint_named(source, config, matcher=matcher_of(bindings, where), role="source")
     reach = reach_of_source(endpoint.url, None if bindings.strip().lower() == "all" else bindings)
     tried = _tried(policy, kept)
-    auditor = _Auditor(endpoint, reach, kept, _asked(source, config))
+    auditor = _Auditor(endpoint, reach, kept, _named(source, config))
     auditor.attend(region, reveal=reveal, tried=tried, suggested=policy is None)
     run(auditor.run(limits, wanted, gates))
 
 
-def _asked(source: str, config: Path | None) -> str | None:
-    """What to write for ``source`` in a command, where its URL would lack the secrets that the configuration has."""
-    if ":" in source or source.startswith(_STANDARD_OUTPUT):
+def _named(source: str, config: Path | None) -> Named | None:
+    """How ``source`` is called, if not by its URL."""
+    if not is_name(source):
         return None
-    return shlex.join([source] if config is None else [source, "--config", str(config)])
+    return Named(source, str(config or DEFAULT_FILE), config is not None)
 
 
 def _tried(policy: str | None, kept: tuple[str, ...]) -> RedactionPolicy | None:
@@ -176,11 +176,11 @@ class _Wanted:
 class _Auditor:
     """Listens, draws up the report, hands it out, and gives the exit code."""
 
-    def __init__(self, endpoint: Endpoint, reach: Reach, kept: tuple[str, ...], asked: str | None) -> None:
+    def __init__(self, endpoint: Endpoint, reach: Reach, kept: tuple[str, ...], named: Named | None) -> None:
         self._endpoint = endpoint
         self._reach = reach
         self._kept = kept
-        self._asked = asked
+        self._named = named
         self._listening = read_listening(reach)  # before this process listens itself
 
     def attend(self, region: str | None, *, reveal: bool, tried: RedactionPolicy | None, suggested: bool) -> None:
@@ -228,7 +228,7 @@ class _Auditor:
             suggestion=suggestion,
             revealed=revealed,
             lost=hearing.lost,
-            asked=self._asked,
+            named=self._named,
         )
 
 

@@ -17,7 +17,7 @@ from switchcast.app.cli.config import DEFAULT_FILE
 from switchcast.endpoints import Endpoint, EndpointUrl, Role, make_endpoint
 from switchcast.errors import UrlError
 
-__all__ = ["EndpointConfig", "endpoint_named", "url_named"]
+__all__ = ["EndpointConfig", "endpoint_named", "is_name", "url_named"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -29,12 +29,17 @@ EndpointConfig = Annotated[
 ]
 
 
+def is_name(text: str) -> bool:
+    """Whether ``text`` could be an endpoint's name, and so is no URL."""
+    return text != "-" and _NAME.fullmatch(text) is not None
+
+
 def url_named(text: str, config: Path | None = None) -> EndpointUrl:
     """The URL that ``text`` is, or that the endpoint of this name has in ``config``.
 
     Raises ``UrlError`` where it is neither, and ``ConfigurationError`` where the configuration cannot be used.
     """
-    if text == "-" or _NAME.fullmatch(text) is None:
+    if not is_name(text):
         return EndpointUrl.parse(text)
     file = config or DEFAULT_FILE
     if config is None and not file.exists():

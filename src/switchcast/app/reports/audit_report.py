@@ -6,6 +6,7 @@ header, in how many kinds. A header that stands in fifty kinds is one ``Place``.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
@@ -24,6 +25,7 @@ __all__ = [
     "LeakRow",
     "Listener",
     "Listening",
+    "Named",
     "Place",
     "leak_rows",
     "less",
@@ -106,13 +108,27 @@ class Listening:
     unknown: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An endpoint by the name that it has in a configuration; ``given`` says whether that file was named, too."""
+
+    name: str
+    file: str
+    given: bool
+
+    @property
+    def words(self) -> str:
+        """What to write after ``switchcast audit``."""
+        return shlex.join([self.name, "--config", self.file] if self.given else [self.name])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
     """All that the audit has to say.
 
     ``seconds`` are those that were listened for, or that a recording covers. ``under`` is what was seen under the
-    policy of ``comparison``. ``lost`` says in words what the source itself could not take in. ``asked`` is what to
-    write after ``switchcast audit`` for the same source, where that is not its URL but a name of a configuration.
+    policy of ``comparison``. ``lost`` says in words what the source itself could not take in. ``named`` is how
+    the source was named, where that was not by its URL.
     """
 
     source: str
@@ -129,7 +145,7 @@ class AuditReport:
     suggestion: Suggestion | None = None
     revealed: bool = False
     lost: tuple[str, ...] = ()
-    asked: str | None = None
+    named: Named | None = None
     leaks: tuple[LeakRow, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -298,7 +298,7 @@ def still(comparison: Comparison) -> str:
 def next_steps(report: AuditReport) -> Iterator[Step]:
     """What to do about it, most useful first."""
     result, url = report.result, shlex.quote(report.source)
-    source = report.asked or url
+    source = url if report.named is None else report.named.words
     if not result.events:
         if report.reach.is_network:
             yield Step("Find out why nothing arrives:", f"switchcast doctor {url}")

@@ -1,8 +1,9 @@
 """The audit's report as SARIF 2.1.0, which pipelines read: a rule for each class of leak and each standing finding.
 
-A result is one header of one class. Events are no lines of a file, so its locations are logical ones, kind and header;
-of a recording the file is named besides. Fingerprints hold from one run to the next, whatever the values were. Where a
-policy is tried, the results are of what would leave under it.
+A result is one header of one class. Events are no lines of a file, so its locations are logical ones, kind and header.
+A file is named besides, for some readers show nothing without one: the recording, or the configuration that names the
+endpoint. Fingerprints hold from one run to the next, whatever the values were. Where a policy is tried, the results are
+of what would leave under it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,20 @@ MOST_RESULTS: Final = 5_000
 """What readers of SARIF take of one run; the worst come first."""
 MOST_LOCATIONS: Final = 100
 
+_WEIGHTS: Final = {"error": "8.5", "warning": "5.5", "note": "2.0"}
+"""``security-severity``, by which readers sort: as a CVSS score, 0 to 10."""
+_WEAKNESSES: Final[dict[str, str]] = {
+    **dict.fromkeys(map(str, PERSONAL), "359"),
+    **dict.fromkeys(("credentials", "content", "dtmf"), "319"),
+    **dict.fromkeys(("call", "inside", "topology"), "497"),
+    **dict.fromkeys(("readable-by-all", "clear-to-public-address", "event-socket-in-clear"), "319"),
+    **dict.fromkeys(("well-known-key", "well-known-password", "well-known-secret-sent"), "1392"),
+    **dict.fromkeys(("registrations-can-be-hijacked", "unproven-events"), "345"),
+    "stock-psk": "353",
+    "everything-bound": "359",
+}
+"""The weakness that it is, in the Common Weakness Enumeration: cleartext 319, default credentials 1392, no proof of
+origin 345, no integrity check 353, private information exposed 359, system information exposed 497."""
 _LEVELS: Final = {Severity.CRITICAL: "error", Severity.WARNING: "warning", Severity.NOTICE: "note"}
 _FINGERPRINT: Final = "switchcastAudit/v1"
 
@@ -61,23 +76,39 @@ def _rules(report: AuditReport) -> Iterator[dict[str, Any]]:
     for leak in Leak:
         yield {
             "id": f"leak/{leak}",
-            "name": str(leak),
+            "name": f"Leak{leak.capitalize()}",
             "shortDescription": {"text": TITLES[leak]},
             "fullDescription": {"text": MEANING[leak]},
             "defaultConfiguration": {"level": _level(leak)},
             "help": {"text": "Leave these headers out by a policy: switchcast audit SOURCE --keep ... --suggest FILE"},
+            "properties": _properties(leak, _level(leak)),
         }
     found = {finding.code: finding for finding in reversed(report.findings)}
-    for code in dict.fromkeys((*CODES, *found)):
-        rule: dict[str, Any] = {"id": f"finding/{code}", "name": code}
+    for code, sentence in CODES.items():
+        said = f"{sentence[0].upper()}{sentence[1:]}."
+        rule: dict[str, Any] = {
+            "id": f"finding/{code}",
+            "name": "".join(word.capitalize() for word in code.split("-")),
+            "shortDescription": {"text": said},
+            "fullDescription": {"text": said},
+            "properties": _properties(code, "warning"),
+        }
         if (finding := found.get(code)) is not None:
+            level = _LEVELS[finding.severity]
             rule |= {
                 "shortDescription": {"text": finding.title},
                 "fullDescription": {"text": finding.cause},
-                "defaultConfiguration": {"level": _LEVELS[finding.severity]},
+                "defaultConfiguration": {"level": level},
                 "help": {"text": "\n".join(f"{mend.how}\n  {mend.effect}" for mend in finding.mends)},
+                "properties": _properties(code, level),
             }
         yield rule
+
+
+def _properties(name: str, level: str) -> dict[str, Any]:
+    """What readers sort and filter rules by."""
+    tags = ["security", *([f"external/cwe/cwe-{_WEAKNESSES[name]}"] if name in _WEAKNESSES else [])]
+    return {"tags": tags, "security-severity": _WEIGHTS[level]}
 
 
 def _level(leak: Leak) -> str:
@@ -135,10 +166,20 @@ def _logical(name: str, full: str, kind: str) -> dict[str, str]:
 
 def _location(report: AuditReport, logical: list[dict[str, str]]) -> dict[str, Any]:
     location: dict[str, Any] = {"logicalLocations": logical}
-    if report.reach.scheme == "file":
-        path = report.source.removeprefix("file:").partition("?")[0]
-        location["physicalLocation"] = {"artifactLocation": {"uri": quote(path)}}
+    if (path := _file(report)) is not None:
+        # What is relative, readers take from the root of what they have checked out.
+        uri = f"file://{quote(path)}" if path.startswith("/") else quote(path)
+        location["physicalLocation"] = {"artifactLocation": {"uri": uri}}
     return location
+
+
+def _file(report: AuditReport) -> str | None:
+    """The configuration, which is where it can be mended, or else the recording."""
+    if report.named is not None:
+        return report.named.file
+    if report.reach.scheme == "file":
+        return report.source.removeprefix("file:").partition("?")[0]
+    return None
 
 
 def _fingerprint(*parts: str) -> str:
