@@ -22,6 +22,8 @@ BOTH = SWITCH + GROUP
 """Four lines."""
 ROUTE = BOTH + '[[route]]\nfrom = "switch"\nto = ["group"]\n'
 """Seven lines."""
+RECORDINGS = '[endpoints.old]\nurl = "file:/srv/a.jsonl"\n[endpoints.new]\nurl = "file:/srv/../srv/a.jsonl"\n'
+"""Four lines."""
 RULE = '[[rule]]\nname = "r"\n'
 """Two lines."""
 
@@ -196,6 +198,7 @@ MISTAKES = [
     ),
     (BOTH + '[[route]]\nfrom = "switch"\nto = ["group", "group"]', 7, "stands twice; leave one out"),
     (BOTH + '[[route]]\nfrom = "switch"\nto = ["switch"]', 7, "events would go back to where they come from"),
+    (RECORDINGS + '[[route]]\nfrom = "old"\nto = ["new"]', 7, '"new": writes to where old reads; give it another'),
     (
         SWITCH + '[endpoints.sim]\nurl = "sim://"\n[[route]]\nfrom = "switch"\nto = ["sim"]',
         7,

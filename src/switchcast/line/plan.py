@@ -20,6 +20,7 @@ from typing import Final, Literal, TypeVar
 from switchcast._native import Event, Matcher, TrustCheck
 from switchcast.bus import QUEUE_EVENTS, Overflow
 from switchcast.endpoints import Endpoint, EndpointUrl, Role, make_endpoint
+from switchcast.endpoints.places import same_place
 from switchcast.errors import BindingError, UsageError
 from switchcast.keys import GroupKeys
 from switchcast.line.addresses import Allowed
@@ -169,6 +170,7 @@ class Plan:
                 _add(self.sinks, sink, "sinks")
         for sink in sinks:
             _add(self.sinks, sink, "sinks")
+        self._keep_recordings_apart()
 
     def routes_from(self, source: str) -> list[str]:
         """The names of the routes from this source, in order."""
@@ -182,6 +184,22 @@ class Plan:
             (sink.scheme, sink.port) == (url.scheme, url.port) and not set(sink.hosts).isdisjoint(url.hosts)
             for sink in sinks
         )
+
+    def _keep_recordings_apart(self) -> None:
+        """Raise ``UsageError`` where a file would be emptied that is to be read, or be written by two at once.
+
+        An archive may be read while it is written, but not be filled with what is read from itself.
+        """
+        for route in self.routes.values():
+            for sink in route.sinks:
+                if same_place(route.source.url, sink.url):
+                    raise UsageError(f"{sink.name}: events would be written to where they are read; name another place")
+        files = [sink for sink in self.sinks.values() if sink.url.scheme == "file"]
+        for index, sink in enumerate(files):
+            if any(same_place(source.url, sink.url) for source in self.sources.values()):
+                raise UsageError(f"{sink.name}: another route reads this file; write to another")
+            if any(same_place(other.url, sink.url) for other in files[:index]):
+                raise UsageError(f"{sink.name}: two sinks would write to this file; give each a file of its own")
 
     def key(self, part: Source | Sink) -> Hashable:
         """What makes the endpoint of ``part`` the one it is: parts of equal keys are one endpoint.

@@ -17,6 +17,7 @@ from switchcast.app.config.problems import Problems
 from switchcast.app.config.shapes import nearest, shape_at
 from switchcast.app.config.trust_checks import TrustChecks
 from switchcast.endpoints import Role
+from switchcast.endpoints.places import same_place
 from switchcast.errors import BindingError, ConditionError
 from switchcast.guard.policy import SHIPPED, SHORTEST_KEY, PolicySettings
 from switchcast.rules.settings import RuleSettings
@@ -136,8 +137,8 @@ class Checks:
                 self.problems.add(place, sink, "stands twice; leave one out")
             elif sink == route.source:
                 self.problems.add(place, sink, "events would go back to where they come from; name another endpoint")
-            else:
-                self._named(sink, "sink", place, settings)
+            elif self._named(sink, "sink", place, settings) and known:
+                self._own_place(place, sink, route.source)
         self._matching(path, route)
         return route.model_copy(
             update={
@@ -145,6 +146,10 @@ class Checks:
                 "policy": self._policy((*path, "policy"), route, settings),
             }
         )
+
+    def _own_place(self, path: Path, sink: str, source: str) -> None:
+        if same_place(self.endpoints.made[source].url, self.endpoints.made[sink].url):
+            self.problems.add(path, sink, f"writes to where {source} reads; give it another file or directory")
 
     def _named(self, name: str, role: Role, path: Path, settings: FileSettings) -> bool:
         """Whether there is an endpoint of this name that can be used; notes where there is none."""
