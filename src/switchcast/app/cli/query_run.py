@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from switchcast.app.cli.asking import to_a_reader
+from switchcast.app.cli.encoding import SPELLED
 from switchcast.app.cli.grid import Grid
 from switchcast.app.cli.query_output import is_screen, opened
 from switchcast.app.cli.query_progress import Progress
@@ -248,7 +249,7 @@ def _as_json(found: list[Stored]) -> bytes:
 
 def _text(lines: Iterable[str]) -> bytes:
     encoding = sys.stdout.encoding or "utf-8"
-    return "".join(f"{line}\n" for line in lines).encode(encoding, "backslashreplace")
+    return "".join(f"{line}\n" for line in lines).encode(encoding, SPELLED)
 
 
 class _DatedLines:
@@ -277,4 +278,4 @@ class _Screen:
                     self._day = day
                     self._console.print(Text(f"── {day} ──", style="dim"))
                 self._console.print(self._lines.styled(stored.event, self._console.width), no_wrap=True)
-        return captured.get().encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+        return captured.get().encode(sys.stdout.encoding or "utf-8", SPELLED)

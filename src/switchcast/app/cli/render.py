@@ -139,8 +139,7 @@ def as_headers(event: Event) -> str:
 class EventLines:
     """Makes one line of each event. Columns grow with what they have to hold, so that they stay in line."""
 
-    def __init__(self, *, arrows: bool = True) -> None:
-        self._arrows = arrows
+    def __init__(self) -> None:
         self._sender_width = 3
         self._kind_width = 24
 
@@ -169,8 +168,7 @@ class EventLines:
             (_fitted(kind, self._kind_width), family_style(kind)),
         ]
         for text, role in facts(event):
-            shown = text if self._arrows else text.replace("→", "->").replace("⇄", "<->").replace("⇹", "<|>")
-            pieces += [("  ", ""), (printable(shown), _ROLES[role])]
+            pieces += [("  ", ""), (printable(text), _ROLES[role])]
         return pieces
 
 

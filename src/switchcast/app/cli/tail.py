@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from switchcast._native import Event
+from switchcast.app.cli.encoding import SPELLED
 from switchcast.app.cli.losses import Losses, count_of, describe, losses
 from switchcast.app.cli.naming import EndpointConfig, endpoint_named
 from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds
@@ -67,16 +68,8 @@ def _writer(plain: bool, json: bool, fields: str | None) -> Callable[[Sequence[E
         return _Writer(lambda event: "\t".join(printable(event.get(name) or "") for name in names) + "\n")
     if sys.stdout.isatty():
         return _ColourWriter()
-    lines = EventLines(arrows=_speaks_unicode())
+    lines = EventLines()
     return _Writer(lambda event: f"{lines.plain(event)}\n")
-
-
-def _speaks_unicode() -> bool:
-    try:
-        "→⇄⇹".encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
 
 
 class _Writer:
@@ -88,7 +81,7 @@ class _Writer:
 
     def __call__(self, events: Sequence[Event]) -> None:
         text = "".join(map(self._text_of, events))
-        sys.stdout.buffer.write(text.encode(self._encoding, "backslashreplace"))
+        sys.stdout.buffer.write(text.encode(self._encoding, SPELLED))
         sys.stdout.buffer.flush()
 
 
@@ -97,7 +90,7 @@ class _ColourWriter:
 
     def __init__(self) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
-        self._lines = EventLines(arrows=_speaks_unicode())
+        self._lines = EventLines()
 
     def __call__(self, events: Sequence[Event]) -> None:
         width = self._console.width
