@@ -56,25 +56,6 @@ def lines_of(text: str) -> list[str]:
     return text.splitlines()
 
 
-# What can be asked for at any time
-
-
-def test_version_and_help() -> None:
-    assert re.fullmatch(r"switchcast \d+\.\d+\.\d+\S*\n", switchcast("--version").stdout)
-    for command in ([], ["tail"], ["pipe"], ["send"], ["simulate"], ["stats"], ["demo"]):
-        shown = switchcast(*command, "--help")
-        assert shown.returncode == 0
-        assert shown.stdout.startswith("Usage: switchcast")
-        assert max(map(len, lines_of(shown.stdout))) <= 80
-        assert "..." not in shown.stdout.partition("Commands:")[2]
-
-
-def test_nothing_asked_for_shows_the_help() -> None:
-    shown = switchcast()
-    assert shown.returncode == 2
-    assert "Commands:" in shown.stdout + shown.stderr
-
-
 # tail
 
 

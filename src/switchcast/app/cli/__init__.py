@@ -39,6 +39,8 @@ from switchcast.app.cli import (
     trace,
     views,
 )
+from switchcast.app.cli.encoding import spell_what_is_lacking
+from switchcast.app.cli.helping import Command
 from switchcast.app.cli.render import printable
 from switchcast.app.cli.running import first_of
 from switchcast.errors import SwitchcastError
@@ -76,7 +78,7 @@ for command in (
     demo.demo,
     trace.trace,
 ):
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.add_typer(archive.app, name="archive")
 app.add_typer(config.app, name="config")
 app.add_typer(key.app, name="key")
@@ -108,6 +110,7 @@ def _settings(
 
 def main() -> NoReturn:
     """Run the command line, and leave with its exit code; a user's mistake is one line, never a traceback."""
+    spell_what_is_lacking()
     sys.exit(_run(sys.argv[1:]))
 
 
@@ -122,16 +125,23 @@ def _run(arguments: list[str]) -> int:
             raise
         return _complain(str(error_within), error_within.exit_code)
     except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context else "switchcast"
-        if not error.format_message():  # no arguments at all: the help has been shown instead
-            return error.exit_code
-        return _complain(f"{error.format_message().rstrip('.')} (see {path} --help)", error.exit_code)
+        return _complain_of_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
     except OSError as error:
         return _complain(str(error), _INPUT_OUTPUT_ERROR)
     return code if isinstance(code, int) else 0
+
+
+def _complain_of_usage(error: typer.TyperException) -> int:
+    """What typer finds wrong with the command line; where no command is named it gives the help instead."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if context is not None and message == context.get_help():
+        print(message, file=sys.stderr)
+        return error.exit_code
+    path = context.command_path if context else "switchcast"
+    return _complain(f"{message.rstrip('.')} (see {path} --help)", error.exit_code)
 
 
 def _complain(message: str, code: int) -> int:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from switchcast.app.cli.asking import output_console, show, to_a_reader
+from switchcast.app.cli.helping import Command
 from switchcast.app.cli.render import how_many, printable
 from switchcast.app.cli.sections import Cell, Entry, section
 from switchcast.archive.reading import ArchiveReader, SegmentStats, Stats
@@ -33,9 +34,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON.")]
 DAMAGED = 1
 
 
-@app.command()
+@app.command(cls=Command)
 def stats(directory: Directory, *, as_json: AsJson = False) -> None:
-    """Tell how much an archive holds: its segments, their events, times and bytes.
+    """Tell what an archive holds.
+
+    Its segments, with their events, times and bytes.
 
     switchcast archive stats /var/lib/switchcast/history
     """
@@ -59,11 +62,11 @@ def stats(directory: Directory, *, as_json: AsJson = False) -> None:
             print(f"Next: switchcast archive check {printable(directory)}")
 
 
-@app.command()
+@app.command(cls=Command)
 def check(directory: Directory, *, as_json: AsJson = False) -> None:
-    """Read everything in an archive and tell what is damaged; exit code 1 if something is.
+    """Read everything in an archive, and tell what is damaged.
 
-    It changes nothing, and may run while the archive is written.
+    The exit code is 1 if something is. It changes nothing, and may run while the archive is written.
 
     switchcast archive check /var/lib/switchcast/history
     """
@@ -81,11 +84,12 @@ def check(directory: Directory, *, as_json: AsJson = False) -> None:
         raise typer.Exit(DAMAGED)
 
 
-@app.command()
+@app.command(cls=Command)
 def repair(directory: Directory) -> None:
-    """Save what is whole in damaged segments; a gap record says what is missing.
+    """Save what is whole in damaged segments.
 
-    Each damaged file is kept beside its new one. Nothing may write to the archive meanwhile.
+    A gap record says what is missing. Each damaged file is kept beside its new one. Nothing
+    may write to the archive meanwhile.
 
     switchcast archive repair /var/lib/switchcast/history
     """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from switchcast.app.cli.helping import Command
 from switchcast.app.cli.options import warn
 from switchcast.errors import UsageError
 
@@ -25,7 +26,7 @@ DEFAULT_FILE: Final = Path("/etc/switchcast/switchcast.toml")
 _VARIABLE: Final = re.compile(r"([^=${}]+)=(.*)", re.DOTALL)
 
 File = Annotated[
-    Path, typer.Argument(metavar="[FILE]", help="A configuration, or the module's own event_multicast.conf.xml.")
+    Path, typer.Argument(metavar="FILE", help="A configuration, or the module's own event_multicast.conf.xml.")
 ]
 Set = Annotated[
     list[str] | None,
@@ -77,7 +78,7 @@ def stock_options(variables: list[str] | None, switch: str | None) -> StockOptio
     return StockOptions(variables=given, switch=switch)
 
 
-@app.command()
+@app.command(cls=Command)
 def check(file: File = DEFAULT_FILE, *, set_: Set = None, switch: Switch = None) -> None:
     """Check a configuration as a whole, and say what it holds.
 
@@ -88,7 +89,7 @@ def check(file: File = DEFAULT_FILE, *, set_: Set = None, switch: Switch = None)
     print(f"{file}: {_summary(configuration)}")
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
     file: File = DEFAULT_FILE,
     *,
@@ -96,9 +97,10 @@ def show(
     set_: Set = None,
     switch: Switch = None,
 ) -> None:
-    """Show what a configuration means: with defaults and the environment, without secrets.
+    """Show what a configuration means.
 
-    What is printed can be read again as a configuration.
+    With every default and what the environment says instead, without secrets. What is printed can be read again as a
+    configuration.
     """
     from switchcast.app.config.writing import toml_text
 
@@ -108,15 +110,18 @@ def show(
     print(json.dumps(tables, indent=2) if as_json else toml_text(tables), end="\n" if as_json else "")
 
 
-@app.command()
+@app.command(cls=Command)
 def schema() -> None:
-    """Print the JSON Schema of configurations, for editors that complete and check them."""
+    """Print the JSON Schema of configurations.
+
+    Editors complete, explain and check a configuration by it.
+    """
     from switchcast.app.config.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2))
 
 
-@app.command()
+@app.command(cls=Command)
 def convert(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The module's own event_multicast.conf.xml.")],
     *,
@@ -130,9 +135,9 @@ def convert(
     set_: Set = None,
     switch: Switch = None,
 ) -> None:
-    """Turn the module's own file into a configuration of ours that does the same.
+    """Turn the module's own file into a configuration of ours.
 
-    A file that exists already is never written over.
+    It does the same. A file that exists already is never written over.
     """
     from switchcast.app.config import load_stock
     from switchcast.app.config.stock import PSK_FILE, as_toml

@@ -16,6 +16,7 @@ import typer
 
 from switchcast import private_files
 from switchcast.app.cli.asking import to_a_reader
+from switchcast.app.cli.helping import Command
 from switchcast.errors import UsageError
 from switchcast.keys import (
     GroupKey,
@@ -37,7 +38,7 @@ Name = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 def new(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, which must not exist yet.")],
     *,
@@ -64,7 +65,7 @@ def new(
     print("Next: copy the file to every host of the group, for the node's user only, and name it as key_file there.")
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
     file: File,
     *,
@@ -96,7 +97,7 @@ def show(
                 print(f"{key.id} {key.state}")
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of keys.")],
     *,
@@ -119,7 +120,7 @@ def list_(
                     print(f"{where}{row['id']}  {row['state']:<7}  made {row['made']}, {_age(row['days'])}{_as(row)}")
 
 
-@app.command()
+@app.command(cls=Command)
 def rotate(
     file: File,
     *,

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from switchcast.app.cli.asking import Socket, to_a_reader
+from switchcast.app.cli.helping import Command
 from switchcast.app.cli.options import Count, For, seconds, warn
 from switchcast.app.cli.running import run
 from switchcast.app.control import DEFAULT_SOCKET, ask
@@ -22,7 +23,12 @@ __all__ = ["app"]
 
 _MOST_ASKED: Final = 100_000
 
-app = typer.Typer(name="rules", help="Try rules out, list them, and see what they did.", no_args_is_help=True)
+app = typer.Typer(
+    name="rules",
+    help="Try rules out, list them, and see what they did.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 File = Annotated[Path, typer.Argument(metavar="RULES", help="A TOML file: a configuration, or just [[rule]] tables.")]
 Rule = Annotated[str | None, typer.Option("--rule", metavar="NAME", help="Only this rule.")]
@@ -30,12 +36,14 @@ Last = Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, max=_MOS
 Json = Annotated[bool, typer.Option("--json", help="JSON, one object a line.")]
 
 
-@app.command("test")
+@app.command("test", cls=Command)
 def try_out(
     rules: File,
     events: Annotated[
         str,
-        typer.Argument(metavar="EVENTS", help="Where events come from: multicast://, udp://, esl://, sim://, file:, -"),
+        typer.Argument(
+            metavar="EVENTS", help="Where events come from: multicast://, udp://, esl://, sim://, file:, archive:, -"
+        ),
     ],
     *,
     rule: Rule = None,
@@ -67,7 +75,7 @@ def try_out(
     run(Trial(engine, make_endpoint(events, role="source"), show, count).run(limit))
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(
     rules: Annotated[
         Path | None,
@@ -77,7 +85,9 @@ def list_(
     json: Json = False,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
-    """List the rules of a file, or those of the running node with what they did.
+    """List the rules of a file, or of the running node.
+
+    Those of the node are told with what they did.
 
     switchcast rules list switchcast.toml
     """
@@ -94,7 +104,7 @@ def list_(
         _show(read, rules_view.show_rules)
 
 
-@app.command()
+@app.command(cls=Command)
 def log(*, rule: Rule = None, count: Last = 20, json: Json = False, socket: Socket = DEFAULT_SOCKET) -> None:
     """Show what the rules of the running node did last.
 
@@ -105,9 +115,11 @@ def log(*, rule: Rule = None, count: Last = 20, json: Json = False, socket: Sock
     _show(_newest("rules-log", socket, rule, count), show_results, json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 def dead(*, rule: Rule = None, count: Last = 20, json: Json = False, socket: Socket = DEFAULT_SOCKET) -> None:
-    """Show the dead letters of the running node: what could not be done at all.
+    """Show the dead letters of the running node.
+
+    What could not be done at all.
 
     switchcast rules dead
     """
@@ -116,7 +128,7 @@ def dead(*, rule: Rule = None, count: Last = 20, json: Json = False, socket: Soc
     _show(_newest("rules-dead", socket, rule, count), show_dead_letters, json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 def replay(
     numbers: Annotated[
         list[int] | None, typer.Argument(metavar="NUMBER", help="As 'rules dead' shows them; without any, all.")

@@ -37,7 +37,11 @@ def trace(
     *,
     from_: Annotated[
         str | None,
-        typer.Option("--from", metavar="SOURCE", help="Look here instead: file:, sim://, multicast://, esl://, -"),
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="Look here instead: file:, archive:, multicast://, udp://, esl://, sim://, -",
+        ),
     ] = None,
     archive: Annotated[
         str | None, typer.Option("--archive", metavar="DIR", help="An archive; by default the configured one.")
@@ -133,14 +137,12 @@ class _Wanted:
 
     @property
     def draws_ascii(self) -> bool:
-        """Whether lines are drawn in ASCII: as asked for, else where output is no terminal, or cannot have more."""
-        if self.ascii_only is not None:
-            return self.ascii_only
+        """Whether lines are drawn in ASCII: where output cannot have more, else as asked for, else off a terminal."""
         try:
             "┃●▶".encode(sys.stdout.encoding or "ascii")
         except (UnicodeEncodeError, LookupError):
             return True
-        return not sys.stdout.isatty()
+        return not sys.stdout.isatty() if self.ascii_only is None else self.ascii_only
 
 
 class _Tracing:
