@@ -81,13 +81,26 @@ def test_stats_checks_and_repairs(archive: Path, tmp_path: Path, switchcast: Com
     assert switchcast("archive", "check", directory).returncode == 0
 
 
+def test_an_archive_is_named_as_everywhere(archive: Path, switchcast: Command) -> None:
+    for verb in ("stats", "check"):
+        assert switchcast("archive", verb, f"archive:{archive}").returncode == 0
+
+
+def test_an_archive_that_holds_nothing_yet(tmp_path: Path, switchcast: Command) -> None:
+    checked = switchcast("archive", "check", tmp_path)
+    assert (checked.returncode, checked.stdout) == (0, f"{tmp_path}: holds no events yet\n")
+
+
 def test_what_is_no_archive(tmp_path: Path, switchcast: Command) -> None:
     (tmp_path / "letter.txt").touch()
     for verb in ("stats", "check", "repair"):
         refused = switchcast("archive", verb, tmp_path)
-        assert refused.returncode in {2, 69}
+        assert refused.returncode == 78
         assert "other files" in refused.stderr
         assert refused.stderr.count("\n") == 1
+        refused = switchcast("archive", verb, tmp_path / "letter.txt")
+        assert refused.returncode == 78
+        assert "is a file; an archive is a directory" in refused.stderr
     missing = switchcast("archive", "stats", tmp_path / "nothing")
     assert (missing.returncode, missing.stderr) == (69, f"switchcast: {tmp_path}/nothing: no such directory\n")
     empty = switchcast("archive", "repair", tmp_path / "nothing")

@@ -181,6 +181,14 @@ def test_mistakes(query: Query, archive: Path, tmp_path: Path, arguments: list[s
     assert "Traceback" not in ended.stderr
 
 
+def test_an_id_as_tables_show_it_is_told_of(query: Query, archive: Path) -> None:
+    ended = query(archive, "--call", "0123abcd")
+    assert ended.returncode == 0
+    assert "--call takes a whole id" in ended.stderr
+    assert "switchcast trace 0123abcd" in ended.stderr
+    assert "takes a whole id" not in query(archive, "--call", "a84b4c76e66710@192.0.2.9").stderr
+
+
 def test_the_archive_of_the_configuration(query: Query, archive: Path, tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_text(CONFIGURATION.format(f"archive:{archive}"), encoding="utf-8")
     assert len(query("--config", tmp_path / "node.toml", "-n", "4").stdout.splitlines()) == 4

@@ -140,6 +140,8 @@ def test_a_simulated_cluster() -> None:
         (("1000", "--archive", "x", "--since", "soon"), 2, "--since 'soon'"),
         (("1000", "--from", CAPTURE, "--html", "/no/such/page.html"), 69, "there is no directory"),
         (("1000", "--from", CAPTURE, "--html", "-", "--json"), 2, "would both be printed"),
+        (("1000", "--archive", "x", "--since", "09:00", "--until", "08:00"), 2, "--since 09:00 is not before"),
+        (("", "--from", CAPTURE), 2, "KEY is empty"),
         ((), 2, "KEY"),
     ],
 )

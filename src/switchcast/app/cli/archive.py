@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
+from switchcast.app.cli.archives import open_archive
 from switchcast.app.cli.asking import output_console, show, to_a_reader
 from switchcast.app.cli.helping import Command
 from switchcast.app.cli.render import how_many, printable
 from switchcast.app.cli.sections import Cell, Entry, section
-from switchcast.archive.reading import ArchiveReader, SegmentStats, Stats
+from switchcast.archive.reading import SegmentStats, Stats
 from switchcast.archive.recovery import Checked
 from switchcast.archive.recovery import check as check_archive
 from switchcast.archive.recovery import repair as repair_archive
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Directory = Annotated[str, typer.Argument(metavar="DIR", help="The archive's directory.")]
+Directory = Annotated[str, typer.Argument(metavar="DIR", help="The archive's directory, or archive:DIR.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON.")]
 DAMAGED = 1
 
@@ -42,7 +43,7 @@ def stats(directory: Directory, *, as_json: AsJson = False) -> None:
 
     switchcast archive stats /var/lib/switchcast/history
     """
-    found = ArchiveReader(directory).stats()
+    found = open_archive(directory).stats()
     if not found.segments:
         raise EndpointUnavailable(f"{directory}: holds no events yet")
     with to_a_reader():
@@ -70,14 +71,18 @@ def check(directory: Directory, *, as_json: AsJson = False) -> None:
 
     switchcast archive check /var/lib/switchcast/history
     """
-    damaged = 0
+    segments = damaged = 0
+    reader = open_archive(directory)
     with to_a_reader():
-        for checked in check_archive(directory):
+        for checked in check_archive(reader.directory):
+            segments += 1
             damaged += bool(checked.faults)
             if as_json:
                 print(json.dumps(dataclasses.asdict(checked)), flush=True)
             else:
                 _tell(checked)
+        if not segments and not as_json:
+            print(f"{printable(directory)}: holds no events yet")
         if damaged and not as_json:
             print(f"Next: stop what writes to it, then: switchcast archive repair {printable(directory)}")
     if damaged:
@@ -94,8 +99,9 @@ def repair(directory: Directory) -> None:
     switchcast archive repair /var/lib/switchcast/history
     """
     done = 0
+    reader = open_archive(directory)
     with to_a_reader():
-        for repaired in repair_archive(directory, lambda events: Gap("archive", "damaged", events).event()):
+        for repaired in repair_archive(reader.directory, lambda events: Gap("archive", "damaged", events).event()):
             done += 1
             missing = f", {how_many(repaired.missing)} missing" if repaired.missing else ", none known to be missing"
             print(f"{repaired.name}: {how_many(repaired.events)} saved{missing}")

@@ -1,4 +1,7 @@
-"""Naming an archive on the command line: its directory, ``archive:DIR``, or the one that the configuration has."""
+"""Naming an archive on the command line, and a time in it.
+
+An archive is its directory, ``archive:DIR``, or the one that the configuration has.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ import typer
 from switchcast.app.cli.config import DEFAULT_FILE
 from switchcast.archive.reading import ArchiveReader
 from switchcast.archive.segment import is_foreign, telling
+from switchcast.archive.times import parse_time
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.errors import ConfigurationError, UsageError
 
-__all__ = ["Archive", "Config", "open_archive"]
+__all__ = ["Archive", "Config", "open_archive", "period"]
 
 _SCHEME: Final = "archive"
 
@@ -41,6 +45,23 @@ def open_archive(named: str | None, config: Path = DEFAULT_FILE, *, elsewhere: s
     if foreign:
         raise ConfigurationError(f"{directory}: is no archive, but holds other files; name one that archive:DIR wrote")
     return ArchiveReader(path)
+
+
+def period(since: str | None, until: str | None, now: int) -> tuple[int | None, int | None]:
+    """``--since`` and ``--until`` in nanoseconds since 1970, as ``now`` is. Raises ``UsageError``."""
+    begin, end = _moment("--since", since, now), _moment("--until", until, now)
+    if begin is not None and end is not None and begin >= end:
+        raise UsageError(f"--since {since} is not before --until {until}; nothing can lie between them")
+    return begin, end
+
+
+def _moment(option: str, text: str | None, now: int) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_time(text, now)
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r} is no point in time; {error}") from None
 
 
 def _directory(named: str) -> str:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from switchcast.app.cli.archives import Archive, Config, open_archive
+from switchcast.app.cli.archives import Archive, Config, open_archive, period
 from switchcast.app.cli.config import DEFAULT_FILE
-from switchcast.app.cli.options import Bindings, Where, matcher_of
+from switchcast.app.cli.options import Bindings, Where, matcher_of, warn
 from switchcast.app.cli.query_output import FORMATS, format_of
 from switchcast.app.cli.query_run import Asked, answer
 from switchcast.archive.query import Selection
 from switchcast.archive.terms import Term
-from switchcast.archive.times import parse_time
 from switchcast.errors import UsageError
 
 __all__ = ["query"]
+
+_SHOWN_ID: Final = re.compile("[0-9a-f]{8}")
+"""A UUID's beginning, by which tables and lines show it."""
 
 
 def query(
@@ -72,28 +75,17 @@ def query(
             "--sql says itself which columns there are and in which order: leave --fields and --newest out, "
             "write SELECT time, name ... ORDER BY time DESC"
         )
-    now = time.time_ns()
+    begin, end = period(since, until, time.time_ns())
     selection = Selection(
-        since=_moment("--since", since, now),
-        until=_moment("--until", until, now),
+        since=begin,
+        until=end,
         groups=_groups(number, call, user, node),
         matcher=matcher_of(bindings, where),
         newest_first=newest,
     )
-    if selection.since is not None and selection.until is not None and selection.since >= selection.until:
-        raise UsageError(f"--since {since} is not before --until {until}; nothing can lie between them")
     names = None if fields is None else [name for part in fields.split(",") if (name := part.strip())]
     asked = Asked(selection, sql, names, limit, format_of(format_, output), output, force)
     answer(open_archive(archive, config), asked)
-
-
-def _moment(option: str, text: str | None, now: int) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_time(text, now)
-    except ValueError as error:
-        raise UsageError(f"{option} {text!r} is no point in time; {error}") from None
 
 
 def _groups(
@@ -106,6 +98,9 @@ def _groups(
     for option, texts in (("--call", calls), ("--number", numbers), ("--user", users), ("--node", nodes)):
         if any(not text.strip() for text in texts or ()):
             raise UsageError(f"{option} is empty; say which")
+    for text in calls or ():
+        if _SHOWN_ID.fullmatch(text):
+            warn(f"--call takes a whole id; by its beginning a call is found with: switchcast trace {text}")
     groups = (
         frozenset(term for text in calls or () for term in (Term.uuid(text), Term.call_id(text))),
         frozenset(Term.number(text) for text in numbers or ()),

@@ -72,6 +72,8 @@ def trace(
     """
     wanted = _Wanted(html, json=json, reveal=reveal, last=last, detail=all_, ascii_only=ascii_)
     wanted.check()
+    if not key.strip():
+        raise UsageError("KEY is empty; give a Unique-ID or its beginning, a number, a SIP Call-ID, or a user")
     if from_ is not None and archive is not None:
         raise UsageError("--from and --archive are two places to look; give one of them")
     if from_ is not None and from_.startswith("archive:") and "?" not in from_:
@@ -92,24 +94,12 @@ def trace(
 
 def _in_archive(directory: str | None, since: str | None, until: str | None) -> tuple[Search, str]:
     """The search in an archive between two times, and the archive's name."""
-    from switchcast.app.cli.archives import open_archive
+    from switchcast.app.cli.archives import open_archive, period
     from switchcast.archive.trace.sources import in_archive
 
-    begin, end = _moment(since, "--since"), _moment(until, "--until")
+    begin, end = period(since, until, time.time_ns())
     reader = open_archive(directory, elsewhere=" with --archive, or say where to look with --from")
     return in_archive(reader, begin, end), f"the archive {reader.directory}"
-
-
-def _moment(text: str | None, option: str) -> int | None:
-    """``text`` as nanoseconds since 1970. Raises ``UsageError``."""
-    from switchcast.archive.times import parse_time
-
-    if text is None:
-        return None
-    try:
-        return parse_time(text, time.time_ns())
-    except ValueError as error:
-        raise UsageError(f"{option} {text!r}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
