@@ -55,6 +55,14 @@ def test_the_page_says_what_the_audit_found(browser: Browser, recorded: Path) ->
     ):
         assert sentence in text or sentence in text.lower(), sentence
     assert "[policies.suggested]" in browser.value("document.body.textContent")
+    first = text.partition("What leaves")[0]
+    assert all(finding.title in first for finding in report.findings)
+    links = browser.value(
+        "[...document.querySelectorAll('.wrong a')].map(a => document.querySelector(a.hash)?.innerText)"
+    )
+    assert [finding.title in shown for finding, shown in zip(report.findings, links, strict=True)] == [True] * len(
+        links
+    )
     order = [text.index(heading) for heading in ("What leaves", "How far it goes", "What is wrong", "Under the policy")]
     assert order == sorted(order)
 
@@ -119,7 +127,7 @@ def test_the_page_stands_by_itself() -> None:
     addresses = Addresses()
     addresses.feed(page)
     assert addresses.found
-    assert all(re.fullmatch(r"#[a-z]+", address) for address in addresses.found)
+    assert all(re.fullmatch(r"#[a-z-]+", address) for address in addresses.found)
     assert "url(" not in page
     assert "@import" not in page
     assert all(f'href="#{leak}"' in page for leak in (Leak.CONTENT, Leak.NUMBERS))

@@ -122,7 +122,11 @@ def secrets_seen(places: Sequence[tuple[str, str]]) -> Iterator[Finding]:
         "sample users.",
         (
             Mend("another password where it is set", "It opens nothing any more."),
-            Mend("a policy that does not name these headers: switchcast audit --suggest", "It is no longer sent."),
+            Mend(
+                "a policy that does not name these headers: "
+                "switchcast audit SOURCE --keep registrations,presence,lamps --suggest FILE",
+                "It is no longer sent.",
+            ),
         ),
     )
 

@@ -58,7 +58,7 @@ def readable(look: Look) -> Iterator[Finding]:
                 "Only holders of the key read it; hosts that run the module alone hear nothing on that port.",
             ),
             Mend(
-                "switchcast audit --suggest FILE --keep " + ",".join(feature.name for feature in look.wanted),
+                f"switchcast audit SOURCE --keep {','.join(feature.name for feature in look.wanted)} --suggest FILE",
                 "A policy for the route: what is not needed does not leave the host. The rest stays readable.",
             ),
         ),
