@@ -120,3 +120,9 @@ def test_nothing_is_left_at_the_end_of_the_recording() -> None:
     assert [row["lamp"] for row in replayed("mailboxes")[0]["rows"]] == [False, False]
     [node] = replayed("nodes")[0]["rows"]
     assert (node["name"], node["state"]) == ("vm", "down")
+
+
+def test_a_recording_without_events_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    shown = typed("calls", f"file:{tmp_path}/empty.jsonl", socket=Path("/nonexistent"))
+    assert (shown.returncode, shown.stdout) == (0, f"no call is up\nfile:{tmp_path}/empty.jsonl holds no events\n")

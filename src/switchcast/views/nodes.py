@@ -142,7 +142,8 @@ class Nodes:
     def hear(self, events: Iterable[Event], now: float, wall: float) -> None:
         """Note who fired each of ``events``, of whatever kind: who speaks is up, and its numbers tell what is missing.
 
-        For every batch, beside ``learn`` for the events of its kinds, in whichever order; each does without the other.
+        For every batch, beside ``learn`` for the events of its kinds, in whichever order; each does without the other,
+        but only this counts: an event, and what is refused, once each.
         """
         self._pass_to(now, wall)
         for event in events:
@@ -163,7 +164,8 @@ class Nodes:
         """Take over what a HEARTBEAT says of its switch; a SHUTDOWN takes it down at once."""
         self._pass_to(now, wall)
         number = _number(_WHOLE, told.get("Event-Sequence"))
-        node = self._hear(told.node, told.core, None if number is None else int(number), told.event.trust)
+        whole = None if number is None else int(number)
+        node = self._hear(told.node, told.core, whole, told.event.trust, counted=True)
         if node is None:
             return
         if told.kind == "SHUTDOWN":
@@ -269,23 +271,26 @@ class Nodes:
         while self._down and now - (node := next(iter(self._down))).changed > self.settings.forget:
             self._remove(node)
 
-    def _hear(self, name: str, core: str, number: int | None, trust: Trust) -> _Node | None:
-        """One event of the switch ``name``; ``None`` if it has no effect."""
+    def _hear(self, name: str, core: str, number: int | None, trust: Trust, *, counted: bool = False) -> _Node | None:
+        """One event of the switch ``name``; ``None`` if it has no effect. ``counted``: it has been counted already."""
+        once = 0 if counted else 1
         node = self._rows.get(name)
         if node is None:
-            if (node := self._admit(name, core[:_MOST_CHARACTERS], trust)) is None:
+            if (refusal := self._refusal(name, trust)) is not None:
+                self._counts[refusal] += once
                 return None
+            node = self._admit(name, core[:_MOST_CHARACTERS], trust)
         elif WORTH[trust] < WORTH[node.trust] and (trust == "stock" or node.state == "up"):
-            self._counts["untrusted"] += 1
+            self._counts["untrusted"] += once
             return None
         if core and core != node.core and not self._goes_on(node, core[:_MOST_CHARACTERS]):
-            self._counts["conflicts"] += 1
+            self._counts["conflicts"] += once
             return None
         if number is not None and core:
             node.losses.note(number)
         if node.ended and node.ended == node.core:
             return node  # what is still said on the way down
-        node.events += 1
+        node.events += once
         node.heard = self._now
         if trust != node.trust:
             node.trust = trust
@@ -313,13 +318,15 @@ class Nodes:
         self._note(node)
         return True
 
-    def _admit(self, name: str, core: str, trust: Trust) -> _Node | None:
+    def _refusal(self, name: str, trust: Trust) -> str | None:
+        """Why there is no room for ``name``, after making some where that can be done; ``None`` where there is."""
         if len(name) > MOST_NAME_CHARACTERS:
-            self._counts["refused_name"] += 1
-            return None
+            return "refused_name"
         if len(self._rows) >= self.settings.most and not self._evict(trust):
-            self._counts["refused_full"] += 1
-            return None
+            return "refused_full"
+        return None
+
+    def _admit(self, name: str, core: str, trust: Trust) -> _Node:
         node = _Node(name, trust, self._now, self._wall, core)
         self._rows[name] = node
         self._come_up(node)

@@ -237,7 +237,9 @@ def _knowledge(choice: Choice, seen: Seen) -> Iterator[str]:
         if each.get("why"):
             yield f"{_name_of(each)} could not tell it all: {each['why']}"
     answered = [each for each in seen.asked if each.get("at") is not None]
-    if seen.recorded:
+    if seen.recorded and not seen.wall:
+        yield f"{seen.source} holds no events"
+    elif seen.recorded:
         yield f"as it was at {at(seen.wall)}, {short_duration(seen.wall - seen.began)} after the first event"
     elif answered and choice.kind.asked:
         yield f"asked {_when(answered, seen.wall)}" + _not_asked(answered, seen.rows)
