@@ -122,7 +122,8 @@ def test_nothing_is_left_at_the_end_of_the_recording() -> None:
     assert (node["name"], node["state"]) == ("vm", "down")
 
 
-def test_a_recording_without_events_is_told_of(tmp_path: Path) -> None:
-    (tmp_path / "empty.jsonl").touch()
-    shown = typed("calls", f"file:{tmp_path}/empty.jsonl", socket=Path("/nonexistent"))
-    assert (shown.returncode, shown.stdout) == (0, f"no call is up\nfile:{tmp_path}/empty.jsonl holds no events\n")
+def test_a_recording_without_events_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.jsonl").touch()
+    shown = typed("calls", "file:empty.jsonl", socket=Path("/nonexistent"))
+    assert (shown.returncode, shown.stdout) == (0, "no call is up\nfile:empty.jsonl holds no events\n")
