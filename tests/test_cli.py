@@ -200,6 +200,7 @@ def test_pipe_stops_at_the_count(tmp_path: Path) -> None:
     piped = switchcast("pipe", CAPTURE, f"file:{tmp_path / 'few.jsonl'}", "--bindings", "CHANNEL_CREATE", "-n", "5")
     assert piped.returncode == 0
     assert len(lines_of((tmp_path / "few.jsonl").read_text())) == 5
+    assert lines_of(piped.stderr)[0].startswith("5 events from file:"), "what was read ahead is nobody's business"
 
 
 def test_pipe_to_standard_output_is_json_lines() -> None:
@@ -288,6 +289,7 @@ def test_stats_counts_by_sender_and_by_event() -> None:
     report = json.loads(counted.stdout)
     assert report["total"]["events"] == report["senders"]["vm"]["events"] == CAPTURED
     assert report["events"]["HEARTBEAT"]["events"] == 8
+    assert (report["seconds"], report["total"]["per_second"]) == (158.572, 11.837), "the recording's, not the reading's"
     assert report["lost_at_most"] > 0  # events that were never bound use up numbers
     assert sum(row["bytes"] for row in report["events"].values()) == report["total"]["bytes"]
     shown = switchcast("stats", CAPTURE)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from switchcast._native import Event
 from switchcast.app.cli.facts import kind_of
-from switchcast.app.cli.render import sender_of
+from switchcast.app.cli.render import event_time, sender_of
 
 __all__ = ["MOST_ROWS", "OTHERS", "Census", "Row", "Run"]
 
@@ -38,6 +38,10 @@ class Row:
         self.bytes += size
         self.smallest = size if self.events == 1 else min(self.smallest, size)
         self.largest = max(self.largest, size)
+
+    def per_second(self, seconds: float) -> float:
+        """Events a second, of which ``seconds`` passed; none where no time passed."""
+        return self.events / seconds if seconds > 0 else 0.0
 
     @property
     def mean(self) -> float:
@@ -68,6 +72,13 @@ class Census:
     senders: dict[str, Row] = field(default_factory=dict)
     kinds: dict[str, Row] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
+    _first: int | None = field(default=None, init=False)
+    _last: int = field(default=0, init=False)
+
+    @property
+    def span(self) -> float:
+        """Seconds from the first event to the last, by their own times."""
+        return 0.0 if self._first is None else (self._last - self._first) / 1e9
 
     def add(self, events: Iterable[Event]) -> None:
         """Count ``events``."""
@@ -77,6 +88,7 @@ class Census:
             _row(self.senders, sender).add(size)
             _row(self.kinds, kind_of(event)).add(size)
             self._number(event, sender)
+            self._date(event_time(event))
 
     def take_rates(self, seconds: float) -> None:
         """Set every row's ``rate`` to its events a second since the last call, ``seconds`` ago."""
@@ -101,6 +113,11 @@ class Census:
             "source": dict(source),
         }
 
+    def _date(self, time_ns: int | None) -> None:
+        if time_ns is not None:
+            self._first = time_ns if self._first is None else min(self._first, time_ns)
+            self._last = max(self._last, time_ns)
+
     def _number(self, event: Event, sender: str) -> None:
         core, number = event.core_uuid, event.sequence
         if core is None or number is None:
@@ -122,7 +139,7 @@ def _row(rows: dict[str, Row], name: str) -> Row:
 def _plain(row: Row, seconds: float) -> dict[str, Any]:
     return {
         "events": row.events,
-        "per_second": round(row.events / seconds, 3) if seconds > 0 else 0.0,
+        "per_second": round(row.per_second(seconds), 3),
         "bytes": row.bytes,
         "smallest": row.smallest,
         "mean": round(row.mean, 1),

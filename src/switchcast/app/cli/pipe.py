@@ -99,6 +99,7 @@ class _Pipe:
 
     def __init__(self, source: Endpoint, sinks: list[Sink], count: int | None) -> None:
         self._source = source
+        self._count = count
         policy: Policy = unchanged if count is None else FirstEvents(count, self._enough)
         self._node = Node([Route(RouteSource(source), sinks, policy=policy)])
         self._began = time.monotonic()
@@ -154,7 +155,7 @@ class _Pipe:
 
     def _sum_up(self) -> None:
         passed = max(time.monotonic() - self._began, 1e-6)
-        received = self._received
+        received = self._received if self._count is None else min(self._received, self._count)
         lines = [f"{how_many(received)} from {self._source.url} in {passed:.1f} s ({received / passed:,.0f}/s)"]
         lines += [f"  {phrase}" for phrase in describe(losses(self._source.counters()))]
         for outlet in self._node.outlets.values():

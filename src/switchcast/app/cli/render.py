@@ -28,6 +28,7 @@ __all__ = [
     "as_headers",
     "clock",
     "error_console",
+    "event_time",
     "family_style",
     "how_many",
     "printable",

@@ -8,7 +8,7 @@ import json as json_text
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console, Group
@@ -27,7 +27,9 @@ from switchcast.wire.gap_record import is_gap
 
 __all__ = ["stats"]
 
-_LEAST_KINDS = 4
+_LEAST_KINDS: Final = 4
+_OWN_TIME: Final = frozenset({"file", "-", "archive", "sim"})
+"""Sources whose seconds are those of their events, however fast these are read."""
 
 
 def stats(
@@ -68,6 +70,7 @@ class _Stats:
         self._complete = complete
         self._census = Census()
         self._began = time.monotonic()
+        self._own_time = endpoint.url.scheme in _OWN_TIME
         self._console = Console(highlight=False, markup=False, emoji=False)
 
     async def run(self, limit: float | None) -> int:
@@ -106,7 +109,8 @@ class _Stats:
                     live.update(self._tables(self._passed(), live=True), refresh=True)
 
     def _passed(self) -> float:
-        return max(time.monotonic() - self._began, 1e-6)
+        """Seconds that what was counted took: by the clock, or from the first event of a recording to its last."""
+        return self._census.span if self._own_time else time.monotonic() - self._began
 
     def _print_json(self, passed: float) -> None:
         report = dict(self._census.report(passed, self._endpoint.counters()))
@@ -121,12 +125,12 @@ class _Stats:
         title = Text(f"{self._endpoint.url}  {passed:.0f} s", style="bold")
         by_sender = _table("sender", lost=self._complete)
         for name, row in senders:
-            cells = _cells(row, row.rate if live else row.events / passed)
+            cells = _cells(row, row.rate if live else row.per_second(passed))
             lost = [f"{census.missing(name):,}"] if self._complete else []
             by_sender.add_row(Text(printable(name), style=sender_style(name)), *cells, *lost)
         by_kind = _table("event")
         for name, row in kinds:
-            cells = _cells(row, row.rate if live else row.events / passed)
+            cells = _cells(row, row.rate if live else row.per_second(passed))
             by_kind.add_row(Text(printable(name), style=family_style(name)), *cells)
         parts: list[Text | Table] = [title, by_sender, by_kind]
         if streams := self._endpoint.streams():
@@ -138,7 +142,7 @@ class _Stats:
 
     def _footer(self, passed: float) -> Text:
         total = self._census.total
-        text = f"{total.events:,} events, {total.bytes:,} bytes, {total.events / passed:,.1f}/s"
+        text = f"{total.events:,} events, {total.bytes:,} bytes, {total.per_second(passed):,.1f}/s"
         if self._complete:
             missing = sum(run.missing for run in self._census.runs.values())
             text += f"; at most {missing:,} lost (unsent events count too)"
