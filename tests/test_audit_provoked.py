@@ -60,6 +60,7 @@ def test_a_stock_group_as_it_is_shipped_and_worse() -> None:
     assert codes(report) == {
         "registrations-can-be-hijacked",
         "well-known-key",
+        "well-known-secret-sent",
         "stock-psk",
         "everything-bound",
         "group-not-scoped",

@@ -17,7 +17,7 @@ __all__ = ["MOST_PLACES", "WELL_KNOWN_SECRETS", "Sightings", "holds_well_known",
 WELL_KNOWN_SECRETS: Final = ("ClueCon",)
 """Passwords and keys that everybody knows: what every FreeSWITCH is shipped with, and what its examples use."""
 SAMPLE_PASSWORDS: Final = ("1234",)
-"""Those of its sample users (``default_password``); in a header that is not about passwords they are just numbers."""
+"""Those of its sample users (``default_password``); where nothing is said of a password they are just numbers."""
 MOST_PLACES: Final = 256
 """Places that are remembered: names come from the network."""
 
@@ -28,6 +28,10 @@ _GIVEN: Final = re.compile(
     rf"|://[^\s/@]*:(?:{_TEXTS})@"
 )
 """A whole value, or what a command, a setting or a URL gives as a password; not the name in a greeting."""
+_SAMPLE_GIVEN: Final = re.compile(
+    rf"(?:pass(?:word|wd)?|secret)['\"]?\s*[=:]\s*['\"]?(?:{'|'.join(SAMPLE_PASSWORDS)})(?![\w.!-])", re.IGNORECASE
+)
+"""``default_password=1234``, as in what the API command ``global_getvar`` answers."""
 _PASSWORD_NAME: Final = re.compile(r"passw|passwd|secret|\Apsk\Z", re.IGNORECASE)
 
 
@@ -67,4 +71,6 @@ def is_well_known(secret: bytes | None) -> bool:
 
 def holds_well_known(text: str) -> bool:
     """Whether a secret that everybody knows stands in ``text``: alone, or where a password is given."""
-    return any(secret in text for secret in WELL_KNOWN_SECRETS) and _GIVEN.search(text) is not None
+    if any(secret in text for secret in WELL_KNOWN_SECRETS) and _GIVEN.search(text) is not None:
+        return True
+    return any(secret in text for secret in SAMPLE_PASSWORDS) and _SAMPLE_GIVEN.search(text) is not None
