@@ -21,11 +21,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-from namespaces import Host, run
+from namespaces import Host, run, set_namespace
 
 __all__ = ["Answer", "doctors", "ensure_forking"]
 
 CLONE_NEWNS: Final = 0x20000
+CLONE_NEWUSER: Final = 0x10000000
 _libc = ctypes.CDLL(None, use_errno=True)
 _FORKS: Final = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["switchcast.app.cli", "switchcast.app.doctor.examine"])
@@ -67,12 +68,15 @@ class Answer:
         return [each["what"] for endpoint in self.said["endpoints"] for each in endpoint["unchecked"]]
 
 
-def doctors(*orders: tuple[Host, list[str]], over: Path | None = None) -> list[Answer]:
-    """Run ``switchcast doctor --json ARGUMENTS`` on each host at the same time; ``over`` is laid over its ``/sys``."""
+def doctors(*orders: tuple[Host, list[str]], over: Path | None = None, ordinary: bool = False) -> list[Answer]:
+    """Run ``switchcast doctor --json ARGUMENTS`` on each host at the same time.
+
+    ``over`` is laid over its ``/sys``; an ``ordinary`` user runs it, who may do nothing that only root may.
+    """
     started = []
     for host, arguments in orders:
         ours, theirs = _FORKS.Pipe(duplex=False)
-        process = _FORKS.Process(target=_examine, args=(host, arguments, over, theirs))
+        process = _FORKS.Process(target=_examine, args=(host, arguments, over, ordinary, theirs))
         process.start()
         theirs.close()
         started.append((host, process, ours))
@@ -87,15 +91,19 @@ def doctors(*orders: tuple[Host, list[str]], over: Path | None = None) -> list[A
     return answers
 
 
-def _examine(host: Host, arguments: list[str], over: Path | None, answer: Connection) -> None:
+def _examine(host: Host, arguments: list[str], over: Path | None, ordinary: bool, answer: Connection) -> None:
     from switchcast.app.cli import main
 
     sys.argv = ["switchcast", "doctor", "--json", *arguments]
     said, complaint = io.StringIO(), io.StringIO()
     code: Any = 0
-    with host.entered(), redirect_stdout(said), redirect_stderr(complaint):
+    with open(f"/run/netns/{host.name}", "rb") as there:
+        set_namespace(there.fileno())  # for good: this process examines one host
+    with redirect_stdout(said), redirect_stderr(complaint):
         if over is not None:
             _lay_over_sys(over)
+        if ordinary:
+            _unshare(CLONE_NEWUSER)  # root's rights are those over a user namespace of its own, where nothing is
         try:
             main()
         except SystemExit as ending:
@@ -106,9 +114,14 @@ def _examine(host: Host, arguments: list[str], over: Path | None, answer: Connec
 
 def _lay_over_sys(files: Path) -> None:
     """In this process alone: the ``/sys`` of the network namespace that it is in, with these files in front."""
-    if _libc.unshare(CLONE_NEWNS) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    _unshare(CLONE_NEWNS)
     run("mount", "--make-rprivate", "/")
     run("mount", "-t", "sysfs", "sysfs", "/sys")
     run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={files}:/sys", "/sys")
+
+
+def _unshare(what: int) -> None:
+    """unshare(2), which Python has from 3.12 on."""
+    if _libc.unshare(what) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

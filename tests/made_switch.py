@@ -11,12 +11,17 @@ import sys
 import threading
 
 
-def listen(address: str, port: int, group: str) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
-        ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        ear.bind((address, port))
-        any_interface = socket.inet_aton("0.0.0.0")  # noqa: S104 - the routing table's
-        ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + any_interface)
+def listening(address: str, port: int, group: str) -> socket.socket:
+    ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    ear.bind((address, port))
+    any_interface = socket.inet_aton("0.0.0.0")  # noqa: S104 - the routing table's
+    ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + any_interface)
+    return ear
+
+
+def read(ear: socket.socket) -> None:
+    with ear:
         print("ready", flush=True)
         while ear.recv(65536):
             pass
@@ -27,5 +32,6 @@ if __name__ == "__main__":
     with open("/proc/self/comm", "w") as name:
         name.write("freeswitch")
     openssl = ctypes.CDLL("libcrypto.so.3")
-    threading.Thread(target=listen, args=(sys.argv[1], int(sys.argv[2]), sys.argv[3]), daemon=True).start()
+    member = listening(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    threading.Thread(target=read, args=(member,), daemon=True).start()
     sys.stdin.read()

@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Final
 
+import made_switches
 import pytest
 from doctor_trees import event_socket_settings, lay, module_settings, modules_list
+from made_switches import ANY
 from namespaces import Host, two_hosts
 
 from switchcast.app.doctor.examine import examine
@@ -26,8 +26,6 @@ from switchcast.guard.finding import Finding
 GROUP: Final = "239.192.7.2"
 PORT: Final = 4298
 URL: Final = f"multicast://{GROUP}:{PORT}?interface=veth"
-PROGRAM: Final = Path(__file__).parent / "made_switch.py"
-ANY: Final = "0.0.0.0"  # noqa: S104 - as the module binds
 OURS: Final = ("switch-", "port-", "container-")
 PSK: Final = "an-otter-under-ice"
 
@@ -67,23 +65,9 @@ def settings(folder: Path, **params: str) -> Path:
     )
 
 
-@contextmanager
-def running(host: Host, folder: Path, address: str = ANY, **variables: str) -> Iterator[IO[str]]:
-    """A switch on ``host`` that was set up by ``folder``; what it says."""
-    words = [sys.executable, str(PROGRAM), address, str(PORT), GROUP, "-conf", str(folder)]
-    with (
-        host.entered(),
-        subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **variables}
-        ) as switch,
-    ):
-        assert switch.stdin is not None
-        assert switch.stdout is not None
-        assert switch.stdout.readline() == "ready\n"
-        try:
-            yield switch.stdout
-        finally:
-            switch.stdin.close()
+def running(host: Host, folder: Path, address: str = ANY, **variables: str) -> AbstractContextManager[IO[str]]:
+    """A switch on ``host``, on the group, that was set up by ``folder``; what it says."""
+    return made_switches.running(host, folder, GROUP, PORT, address, **variables)
 
 
 def mend(host: Host, finding: Finding, tool: str) -> None:

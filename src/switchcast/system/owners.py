@@ -62,22 +62,26 @@ def read_owners(inodes: Collection[int], root: Path = Path("/")) -> Owners:
         folder = root / "proc" / str(pid)
         try:
             names = os.listdir(folder / "fd")[:left]
+            numbers = _sockets(folder / "fd", names)
         except (FileNotFoundError, ProcessLookupError):
             continue  # ended meanwhile
         except OSError:
             hidden += 1
             continue
         left -= len(names)
-        for inode in _sockets(folder / "fd", names) & wanted:
+        for inode in numbers & wanted:
             found.setdefault(inode, []).append(Owner(pid, _name(folder)))
     return Owners({inode: tuple(owners) for inode, owners in found.items()}, hidden)
 
 
 def _sockets(folder: Path, names: list[str]) -> set[int]:
+    """Raises ``PermissionError``: root without CAP_SYS_PTRACE, as in a container, may see the names, not the files."""
     numbers = set()
     for name in names:
         try:
             target = os.readlink(folder / name)
+        except PermissionError:
+            raise
         except OSError:
             continue  # closed meanwhile
         if match := _SOCKET.fullmatch(target):
