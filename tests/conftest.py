@@ -10,10 +10,12 @@ import gc
 import gzip
 import json
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -24,6 +26,14 @@ collect_ignore = [] if find_spec("genesis") else ["test_genesis_peer.py"]
 """Third-party clients have an environment of their own, in which ``make test`` runs these."""
 SETTLING_SECONDS = 5.0
 """How long a thread or descriptor that is on its way out may take; a clean test never waits for it."""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any user reaches, as those of ``tmp_path`` are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,14 +22,6 @@ from switchcast.archive.writing import ArchiveWriter
 from switchcast.errors import EndpointDenied, EndpointUnavailable, UsageError
 
 COUNT = 1_500
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that any user reaches, as those of ``tmp_path`` are not."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 @pytest.fixture(scope="module")

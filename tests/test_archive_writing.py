@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,14 +23,6 @@ from switchcast.archive.writing import ArchiveWriter
 from switchcast.errors import EndpointDenied, EndpointUnavailable, UsageError
 
 SMALL = ArchiveSettings.model_validate({"size": "1GiB", "segment": "1MiB"})
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that any user reaches, as those of ``tmp_path`` are not."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 def blocks_of(directory: Path, segment: str) -> list[tuple[int, int, bool]]:

@@ -10,8 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,14 +191,6 @@ def test_an_id_as_tables_show_it_is_told_of(query: Query, archive: Path) -> None
 def test_the_archive_of_the_configuration(query: Query, archive: Path, tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_text(CONFIGURATION.format(f"archive:{archive}"), encoding="utf-8")
     assert len(query("--config", tmp_path / "node.toml", "-n", "4").stdout.splitlines()) == 4
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that any user reaches, as those of ``tmp_path`` are not."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 def test_permission(query: Query, open_folder: Path) -> None:

@@ -20,8 +20,9 @@ def place_on_disk(url: EndpointUrl) -> Path | None:
     """
     if url.scheme not in _ON_DISK or not url.path:
         return None
-    place = Path(os.path.realpath(url.path))
-    return place if not place.exists() or place.is_file() or place.is_dir() else None
+    place = os.path.realpath(url.path)
+    special = os.path.exists(place) and not os.path.isfile(place) and not os.path.isdir(place)
+    return None if special else Path(place)
 
 
 def same_place(one: EndpointUrl, other: EndpointUrl) -> bool:

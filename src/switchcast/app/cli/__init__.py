@@ -43,7 +43,7 @@ from switchcast.app.cli.encoding import spell_what_is_lacking
 from switchcast.app.cli.helping import Command
 from switchcast.app.cli.render import printable
 from switchcast.app.cli.running import first_of
-from switchcast.errors import SwitchcastError
+from switchcast.errors import EndpointDenied, SwitchcastError
 
 __all__ = ["app", "main"]
 
@@ -128,9 +128,17 @@ def _run(arguments: list[str]) -> int:
         return _complain_of_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
+    except PermissionError as error:
+        return _complain(_without_number(error), EndpointDenied.exit_code)
     except OSError as error:
-        return _complain(str(error), _INPUT_OUTPUT_ERROR)
+        return _complain(_without_number(error), _INPUT_OUTPUT_ERROR)
     return code if isinstance(code, int) else 0
+
+
+def _without_number(error: OSError) -> str:
+    """``PATH: what went wrong``, or the latter alone."""
+    said = error.strerror or str(error)
+    return said if error.filename is None else f"{error.filename}: {said}"
 
 
 def _complain_of_usage(error: typer.TyperException) -> int:

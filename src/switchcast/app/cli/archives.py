@@ -26,7 +26,8 @@ Archive = Annotated[
     typer.Argument(metavar="ARCHIVE", help="The archive's directory, or archive:DIR; by default the configuration's."),
 ]
 Config = Annotated[
-    Path, typer.Option("--config", metavar="FILE", help="The configuration that says where the archive is.")
+    Path,
+    typer.Option("--config", metavar="FILE", readable=False, help="The configuration that says where the archive is."),
 ]
 
 

@@ -26,7 +26,10 @@ DEFAULT_FILE: Final = Path("/etc/switchcast/switchcast.toml")
 _VARIABLE: Final = re.compile(r"([^=${}]+)=(.*)", re.DOTALL)
 
 File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A configuration, or the module's own event_multicast.conf.xml.")
+    Path,
+    typer.Argument(
+        metavar="FILE", readable=False, help="A configuration, or the module's own event_multicast.conf.xml."
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -123,7 +126,9 @@ def schema() -> None:
 
 @app.command(cls=Command)
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The module's own event_multicast.conf.xml.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", readable=False, help="The module's own event_multicast.conf.xml.")
+    ],
     *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write there, not on standard output.")

@@ -24,7 +24,10 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 EndpointConfig = Annotated[
     Path | None,
     typer.Option(
-        "--config", metavar="FILE", help="The configuration whose endpoints can be named instead of their URLs."
+        "--config",
+        metavar="FILE",
+        readable=False,
+        help="The configuration whose endpoints can be named instead of their URLs.",
     ),
 ]
 

@@ -30,7 +30,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-File = Annotated[Path, typer.Argument(metavar="RULES", help="A TOML file: a configuration, or just [[rule]] tables.")]
+File = Annotated[
+    Path, typer.Argument(metavar="RULES", readable=False, help="A TOML file: a configuration, or just [[rule]] tables.")
+]
 Rule = Annotated[str | None, typer.Option("--rule", metavar="NAME", help="Only this rule.")]
 Last = Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, max=_MOST_ASKED, help="The last N.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON, one object a line.")]
@@ -79,7 +81,9 @@ def try_out(
 def list_(
     rules: Annotated[
         Path | None,
-        typer.Argument(metavar="RULES", help="A TOML file; without one the running node is asked for its rules."),
+        typer.Argument(
+            metavar="RULES", readable=False, help="A TOML file; without one the running node is asked for its rules."
+        ),
     ] = None,
     *,
     json: Json = False,

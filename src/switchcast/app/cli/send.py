@@ -20,7 +20,7 @@ from switchcast.app.cli.render import as_headers
 from switchcast.app.cli.running import run
 from switchcast.endpoints import Endpoint
 from switchcast.endpoints.udp import DatagramEndpoint
-from switchcast.errors import EndpointUnavailable, UsageError
+from switchcast.errors import EndpointDenied, EndpointUnavailable, UsageError
 
 __all__ = ["make_event", "send"]
 
@@ -115,7 +115,8 @@ def _read_body(text: str | None) -> bytes:
         with open(text[1:], "rb") as stream:
             return stream.read(_MOST_BODY)
     except OSError as error:
-        raise EndpointUnavailable(f"--body {text}: {error.strerror}") from None
+        kind = EndpointDenied if isinstance(error, PermissionError) else EndpointUnavailable
+        raise kind(f"--body {text}: {error.strerror}") from None
 
 
 def _outcome(endpoint: Endpoint) -> tuple[int, int]:
