@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -112,6 +113,10 @@ def test_commands_that_take_sources_and_sinks_take_names(configuration: Path, mo
     assert (code, shown) == (0, "MODULE_LOAD\nMODULE_LOAD\n")
     code, shown = run(monkeypatch, "stats", "recording", "-b", "HEARTBEAT", "--json", *config)
     assert (code, '"HEARTBEAT"' in shown) == (0, True)
+    code, shown = run(monkeypatch, "nodes", "recording", "--json", *config)
+    assert (code, [row["name"] for row in json.loads(shown)["rows"]]) == (0, ["vm"])
+    code, shown = run(monkeypatch, "peers", "recording", "--json", *config)
+    assert (code, [peer["name"] for peer in json.loads(shown)["peers"]]) == (0, ["vm"])
     out = configuration.parent / "out.jsonl"
     assert run(monkeypatch, "pipe", "recording", "out-1", "-n", "3", *config)[0] == 0
     assert len(out.read_text(encoding="utf-8").splitlines()) == 3

@@ -19,13 +19,14 @@ from rich.text import Text
 from switchcast._native import Event, Matcher
 from switchcast.app.cli.asking import Socket, output_console, show, to_a_reader
 from switchcast.app.cli.facts import short_duration
+from switchcast.app.cli.naming import EndpointConfig, endpoint_named
 from switchcast.app.cli.options import seconds
 from switchcast.app.cli.render import printable
 from switchcast.app.cli.running import run, run_until
 from switchcast.app.cli.sections import Cell, Entry, section
 from switchcast.app.control import DEFAULT_SOCKET, ask
 from switchcast.app.status import Destination, PeersReply, peers_reply
-from switchcast.endpoints import Endpoint, make_endpoint
+from switchcast.endpoints import Endpoint
 from switchcast.errors import NoNode, UsageError
 from switchcast.views.peers import BINDINGS, PeerRow, Peers
 
@@ -45,8 +46,9 @@ def peers(
         str | None,
         typer.Argument(
             metavar="SOURCE",
-            help="Listen here instead of asking the running node: multicast://, file:, ... "
-            "Without a node multicast://225.1.1.1:4242, as in FreeSWITCH's sample configuration.",
+            help="Listen here instead of asking the running node: multicast://, file:, ..., or an endpoint of "
+            "the configuration by name. Without a node multicast://225.1.1.1:4242, as in FreeSWITCH's sample "
+            "configuration.",
         ),
     ] = None,
     *,
@@ -55,6 +57,7 @@ def peers(
     ] = None,
     stock: Annotated[bool, typer.Option("--stock", help="The lines of FreeSWITCH's own multicast_peers.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    config: EndpointConfig = None,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Show who is there: the other switches on the group.
@@ -78,7 +81,7 @@ def peers(
             with to_a_reader():
                 _print(reply, stock=stock, json=json)
             return
-    endpoint = make_endpoint(source, matcher=Matcher(BINDINGS), role="source")
+    endpoint = endpoint_named(source, config, matcher=Matcher(BINDINGS), role="source")
     run(_Listening(endpoint, stock=stock, json=json).run(limit))
 
 

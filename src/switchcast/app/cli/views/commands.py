@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -19,6 +20,7 @@ from rich.text import Text
 
 from switchcast.app.cli.asking import Socket, output_console, show, to_a_reader
 from switchcast.app.cli.facts import short_duration
+from switchcast.app.cli.naming import EndpointConfig
 from switchcast.app.cli.options import seconds
 from switchcast.app.cli.running import run, run_until
 from switchcast.app.cli.views.calls import CALLS
@@ -43,8 +45,9 @@ Source = Annotated[
     str | None,
     typer.Argument(
         metavar="SOURCE",
-        help="Listen here instead of asking the running node: multicast://, file:, ...; an esl:// switch is asked "
-        "at once. Without a node multicast://225.1.1.1:4242, as in FreeSWITCH's sample configuration.",
+        help="Listen here instead of asking the running node: multicast://, file:, ..., or an endpoint of the "
+        "configuration by name; an esl:// switch is asked at once. Without a node multicast://225.1.1.1:4242, as in "
+        "FreeSWITCH's sample configuration.",
     ),
 ]
 For = Annotated[
@@ -77,6 +80,7 @@ class _Wish:
     watch: bool
     json: bool
     interval: str | None
+    config: Path | None
     socket: str
 
 
@@ -90,13 +94,14 @@ def nodes(
     watch: Watched = False,
     interval: Interval = None,
     json: Json = False,
+    config: EndpointConfig = None,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Show the switches: up or down, how long, how busy.
 
     switchcast nodes
     """
-    _show_view(Choice(NODES, match, node, sort), _Wish(source, for_, watch, json, interval, socket))
+    _show_view(Choice(NODES, match, node, sort), _Wish(source, for_, watch, json, interval, config, socket))
 
 
 def registrations(
@@ -109,13 +114,14 @@ def registrations(
     watch: Watched = False,
     interval: Interval = None,
     json: Json = False,
+    config: EndpointConfig = None,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Show who is registered, where, and until when.
 
     switchcast registrations --match 1000@
     """
-    _show_view(Choice(REGISTRATIONS, match, node, sort), _Wish(source, for_, watch, json, interval, socket))
+    _show_view(Choice(REGISTRATIONS, match, node, sort), _Wish(source, for_, watch, json, interval, config, socket))
 
 
 def presence(
@@ -128,13 +134,14 @@ def presence(
     watch: Watched = False,
     interval: Interval = None,
     json: Json = False,
+    config: EndpointConfig = None,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Show how users say they are, and who is on the telephone.
 
     switchcast presence --watch
     """
-    _show_view(Choice(PRESENCE, match, node, sort), _Wish(source, for_, watch, json, interval, socket))
+    _show_view(Choice(PRESENCE, match, node, sort), _Wish(source, for_, watch, json, interval, config, socket))
 
 
 def mailboxes(
@@ -147,13 +154,14 @@ def mailboxes(
     watch: Watched = False,
     interval: Interval = None,
     json: Json = False,
+    config: EndpointConfig = None,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Show which mailboxes have messages, and whose lamp is lit.
 
     switchcast mailboxes
     """
-    _show_view(Choice(MAILBOXES, match, node, sort), _Wish(source, for_, watch, json, interval, socket))
+    _show_view(Choice(MAILBOXES, match, node, sort), _Wish(source, for_, watch, json, interval, config, socket))
 
 
 def calls(
@@ -167,13 +175,14 @@ def calls(
     watch: Watched = False,
     interval: Interval = None,
     json: Json = False,
+    config: EndpointConfig = None,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
     """Show which calls are up, who speaks with whom, and where.
 
     switchcast calls --legs
     """
-    _show_view(Choice(CALLS, match, node, sort, legs), _Wish(source, for_, watch, json, interval, socket))
+    _show_view(Choice(CALLS, match, node, sort, legs), _Wish(source, for_, watch, json, interval, config, socket))
 
 
 def _show_view(choice: Choice, wish: _Wish) -> None:
@@ -191,7 +200,7 @@ def _show_view(choice: Choice, wish: _Wish) -> None:
         else:
             return
     try:
-        listening = listening_to(source, choice)
+        listening = listening_to(source, choice, wish.config)
     except UrlError as error:
         if ":" in source:
             raise

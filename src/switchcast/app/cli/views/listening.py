@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from switchcast._native import Event, Matcher
 from switchcast.app.cli.losses import describe, losses
+from switchcast.app.cli.naming import url_named
 from switchcast.app.cli.render import event_time
 from switchcast.app.cli.views.showing import Choice, Seen
 from switchcast.app.picture import ask_mailboxes, ask_switch, unread
@@ -33,14 +35,15 @@ Changed = Callable[[Iterator[Change], bool], None]
 """Is given what has changed, and whether that is what was there already."""
 
 
-def listening_to(source: str, choice: Choice) -> Listening:
-    """Whoever listens to ``source`` for ``choice``. Raises ``UrlError``."""
+def listening_to(source: str, choice: Choice, config: Path | None = None) -> Listening:
+    """Whoever listens to ``source``, a URL or a name of ``config``, for ``choice``. Raises as ``url_named`` does."""
     picture = Picture()
-    own_time = source.partition(":")[0] in _RECORDED | _MADE_UP
+    url = url_named(source, config)
+    own_time = url.scheme in _RECORDED | _MADE_UP
     # How long ago a recording began is told by its first event, whatever that is; what is live is asked for no more
     # than is wanted.
     matcher = None if own_time else Matcher(picture.bindings)
-    return Listening(make_endpoint(source, matcher=matcher, role="source"), choice, picture)
+    return Listening(make_endpoint(url, matcher=matcher, role="source"), choice, picture)
 
 
 class Listening:
