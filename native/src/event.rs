@@ -78,7 +78,6 @@ impl Event {
             return Err(Reject::TooLong);
         }
         LINES.with_borrow_mut(|lines| {
-            lines.clear();
             let body = find_lines(text, lines)?;
             Ok(Event::from_lines(text, lines, body))
         })
@@ -130,6 +129,11 @@ impl Event {
         event.received = self.received;
         event.trust = self.trust;
         Ok(event)
+    }
+
+    /// Have the processor fetch what a look-up begins with, for an event that another core has made.
+    pub fn prefetch(&self) {
+        self.indexed.prefetch();
     }
 
     /// The wire text: headers, an empty line, the body.
@@ -232,19 +236,18 @@ impl Event {
 
 /// Find and check the lines of the headers, without the one that frames the body; where the body begins.
 fn find_lines(text: &[u8], lines: &mut Vec<Line>) -> Result<usize, Reject> {
+    let found = lines::header_lines(text, limits::HEADERS, lines);
     let mut framing = None;
-    let found = lines::header_lines(text, |line| {
-        check_line(text, line, lines.len())?;
+    for (place, &line) in lines.iter().enumerate() {
+        check_line(text, line)?;
         if is_content_length(&text[line.start as usize..line.colon as usize]) {
-            framing = Some(lines.len());
+            framing = Some(place);
         }
-        lines.push(line);
-        Ok(())
-    });
+    }
     let headers_end = found.map_err(|fault| match fault {
         Fault::Endless => Reject::NoEndOfHeaders,
         Fault::NoColon => Reject::MalformedHeader,
-        Fault::Visitor(reason) => reason,
+        Fault::TooMany => Reject::TooManyHeaders,
     })?;
     let body = headers_end + 1;
     if let Some(at) = framing {
@@ -315,20 +318,17 @@ fn without_space(value: &[u8]) -> &[u8] {
 }
 
 #[inline]
-fn check_line(text: &[u8], line: Line, count: usize) -> Result<(), Reject> {
+fn check_line(text: &[u8], line: Line) -> Result<(), Reject> {
     let (name, value) = (line.colon - line.start, line.end - line.colon);
     let usual = 1..=limits::HEADER_NAME_BYTES as u32;
-    if usual.contains(&name) && value as usize <= limits::ARRAY_ELEMENTS && count < limits::HEADERS {
+    if usual.contains(&name) && value as usize <= limits::ARRAY_ELEMENTS {
         return Ok(());
     }
-    check_unusual_line(text, line, count)
+    check_unusual_line(text, line)
 }
 
 #[cold]
-fn check_unusual_line(text: &[u8], line: Line, count: usize) -> Result<(), Reject> {
-    if count >= limits::HEADERS {
-        return Err(Reject::TooManyHeaders);
-    }
+fn check_unusual_line(text: &[u8], line: Line) -> Result<(), Reject> {
     let name_length = (line.colon - line.start) as usize;
     if name_length == 0 {
         return Err(Reject::MalformedHeader);

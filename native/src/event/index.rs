@@ -9,9 +9,12 @@
 //! a whole event, and touches the text of hardly any name but the one that it is for.
 
 use crate::lines::Line;
+use std::cell::RefCell;
 
 /// Longest text whose places fit 16 bits.
 const NARROW: usize = u16::MAX as usize;
+#[cfg(target_arch = "x86_64")]
+const CACHE_LINE: usize = 64;
 
 #[derive(Clone, Debug)]
 pub struct Indexed {
@@ -23,24 +26,31 @@ pub struct Indexed {
 impl Indexed {
     /// A copy of `text` with its `lines`, which are in order, each beginning where the one before it ended.
     pub fn new(text: &[u8], lines: &[Line]) -> Indexed {
-        let entry = if text.len() <= NARROW { 4 } else { 8 };
-        let mut bytes = Vec::with_capacity(text.len() + lines.len() * (1 + entry));
-        bytes.extend_from_slice(text);
-        bytes.extend(lines.iter().map(|line| tag_of(&text[line.start as usize..line.colon as usize])));
-        bytes.resize(text.len() + lines.len() * (1 + entry), 0);
-        let entries = &mut bytes[text.len() + lines.len()..];
-        if text.len() <= NARROW {
-            for (piece, line) in entries.chunks_exact_mut(4).zip(lines) {
-                piece[..2].copy_from_slice(&(line.colon as u16).to_ne_bytes());
-                piece[2..].copy_from_slice(&(line.end as u16).to_ne_bytes());
-            }
-        } else {
-            for (piece, line) in entries.chunks_exact_mut(8).zip(lines) {
-                piece[..4].copy_from_slice(&line.colon.to_ne_bytes());
-                piece[4..].copy_from_slice(&line.end.to_ne_bytes());
-            }
+        thread_local! {
+            static INDEX: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
-        Indexed { bytes: bytes.into_boxed_slice(), text: text.len() as u32, count: lines.len() as u32 }
+        // New memory is in no cache, or in that of the core that freed it: it is written once, in long pieces.
+        INDEX.with_borrow_mut(|index| {
+            if text.len() <= NARROW {
+                write_index(index, text, lines, |line| (line.colon as u16, line.end as u16), u16::to_ne_bytes);
+            } else {
+                write_index(index, text, lines, |line| (line.colon, line.end), u32::to_ne_bytes);
+            }
+            let mut bytes = Vec::with_capacity(text.len() + index.len());
+            bytes.extend_from_slice(text);
+            bytes.extend_from_slice(index);
+            Indexed { bytes: bytes.into_boxed_slice(), text: text.len() as u32, count: lines.len() as u32 }
+        })
+    }
+
+    /// Have the processor fetch what look-ups begin with, and the first name and value, while it does something else.
+    pub fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        for line in std::iter::once(&self.bytes[..]).chain(self.bytes[self.text as usize..].chunks(CACHE_LINE)) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a hint, which reads nothing.
+            unsafe { _mm_prefetch(line.as_ptr().cast(), _MM_HINT_T0) };
+        }
     }
 
     pub fn text(&self) -> &[u8] {
@@ -80,9 +90,9 @@ impl Indexed {
     pub fn named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = Line> + 'a {
         let tags = if name.is_empty() { &[] } else { self.tags() };
         let tag = if name.is_empty() { 0 } else { tag_of(name) };
-        memchr::memchr_iter(tag, tags).map(|place| self.line(place)).filter(|line| {
+        memchr::memchr_iter(tag, tags).map(|place| self.line(place)).filter(move |line| {
             let known = &self.text()[line.start as usize..line.colon as usize];
-            known.len() == name.len() && known.eq_ignore_ascii_case(name)
+            known == name || known.eq_ignore_ascii_case(name)
         })
     }
 
@@ -99,18 +109,36 @@ impl Indexed {
     }
 }
 
+/// Make `index` the tags of `lines`, and their places as `SIZE` bytes each.
+#[inline]
+fn write_index<N, const SIZE: usize>(
+    index: &mut Vec<u8>,
+    text: &[u8],
+    lines: &[Line],
+    places: impl Fn(&Line) -> (N, N),
+    bytes: impl Fn(N) -> [u8; SIZE],
+) {
+    index.clear();
+    index.resize(lines.len() * (1 + 2 * SIZE), 0);
+    let (tags, entries) = index.split_at_mut(lines.len());
+    for ((line, tag), entry) in lines.iter().zip(tags).zip(entries.chunks_exact_mut(2 * SIZE)) {
+        let (colon, end) = places(line);
+        *tag = tag_of(&text[line.start as usize..line.colon as usize]);
+        entry[..SIZE].copy_from_slice(&bytes(colon));
+        entry[SIZE..].copy_from_slice(&bytes(end));
+    }
+}
+
 fn part<const SIZE: usize>(entries: &[u8], place: usize) -> [u8; SIZE] {
     entries[place * SIZE..][..SIZE].try_into().expect("a slice of that length")
 }
 
 /// A hash of a name that is not empty, from its length and three of its letters, which differ most among header names.
 fn tag_of(name: &[u8]) -> u8 {
-    let letter = |place: usize| name[place] | 0x20; // whatever its case
+    const LOWER: u32 = 0x20_20_20_00; // whatever its case
     let length = name.len();
-    (length as u8).wrapping_mul(11)
-        ^ letter(length / 2).wrapping_mul(37)
-        ^ letter(length - 1).wrapping_mul(83)
-        ^ letter(length * 3 / 4).wrapping_mul(151)
+    let known = u32::from_le_bytes([length as u8, name[length / 2], name[length - 1], name[length * 3 / 4]]);
+    ((known | LOWER).wrapping_mul(0x9E37_79B1) >> 24) as u8
 }
 
 #[cfg(test)]
