@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
@@ -65,6 +66,16 @@ def test_what_is_sent_is_received_in_order_with_its_origin() -> None:
     assert before <= events[0].received <= time.time_ns()
     assert sender.counters()["datagrams"] == 500
     assert sender.counters()["bytes"] == receiver.counters()["bytes"]
+    sender.close()
+    receiver.close()
+
+
+def test_events_that_a_program_holds_cost_no_garbage_collection() -> None:
+    port = free_port()
+    receiver = Receiver([GROUP], port, interface="lo")
+    sender = Sender([GROUP], port, interface="lo")
+    send_all(sender, numbered(3))
+    assert [gc.is_tracked(event) for event in collect(receiver, 3)] == [False, False, False]
     sender.close()
     receiver.close()
 

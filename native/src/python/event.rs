@@ -349,6 +349,24 @@ impl PyEvent {
     }
 }
 
+/// `events` as a Python list.
+pub fn list_of(py: Python<'_>, events: Vec<Event>) -> PyResult<Bound<'_, PyList>> {
+    let objects: Vec<_> = events.into_iter().map(|event| object_of(py, event)).collect::<PyResult<_>>()?;
+    PyList::new(py, objects)
+}
+
+/// `event` as a Python object that the garbage collector does not know.
+///
+/// It need not: an event refers to no other object, so it is in no cycle. Programs hold many of them, and each
+/// collection would visit them all.
+fn object_of(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyEvent>> {
+    event.prefetch();
+    let object = Bound::new(py, PyEvent(event))?;
+    // SAFETY: a live object, of a type whose objects have the collector's header, as PyO3 gives it to all of its types.
+    unsafe { pyo3::ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) };
+    Ok(object)
+}
+
 impl PyEvent {
     fn decoded<'py>(&self, py: Python<'py>, name: &[u8]) -> Option<Bound<'py, PyString>> {
         self.0.value(name).map(|value| text(py, &value))

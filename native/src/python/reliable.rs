@@ -1,6 +1,6 @@
 //! `ReliableReceiver` and `ReliableSender`.
 
-use super::event::PyEvent;
+use super::event::{PyEvent, list_of};
 use super::matcher::PyMatcher;
 use super::sockets::{EndpointClosed, UrlError, parse_address, parse_all, receive_options, rows_of, wait_until};
 use crate::event::Event;
@@ -74,7 +74,7 @@ impl PyReliableReceiver {
     #[pyo3(signature = (max_events=1024, /))]
     fn read<'py>(&self, py: Python<'py>, max_events: usize) -> PyResult<Bound<'py, PyList>> {
         let events = py.detach(|| self.0.read(max_events));
-        PyList::new(py, events.into_iter().map(PyEvent))
+        list_of(py, events)
     }
 
     #[pyo3(signature = (timeout=None, /))]

@@ -1,6 +1,6 @@
 //! `Receiver` and `Sender`.
 
-use super::event::PyEvent;
+use super::event::{PyEvent, list_of};
 use super::frames;
 use super::matcher::PyMatcher;
 use crate::event::Event;
@@ -67,7 +67,7 @@ impl PyReceiver {
     #[pyo3(signature = (max_events=1024, /))]
     fn read<'py>(&self, py: Python<'py>, max_events: usize) -> PyResult<Bound<'py, PyList>> {
         let events = py.detach(|| self.0.read(max_events));
-        PyList::new(py, events.into_iter().map(PyEvent))
+        list_of(py, events)
     }
 
     #[pyo3(signature = (timeout=None, /))]
