@@ -58,15 +58,19 @@ fn scan(
 ) -> Result<usize, Fault> {
     lines.clear();
     let mut start = 0;
-    let mut colon = LastColon::NONE;
+    // The last colon of the line so far that a space follows, and whether a colon ended the block before.
+    let mut colon = NOWHERE;
+    let mut ended_in_colon = 0;
     for (number, block) in text.chunks(BLOCK).enumerate() {
         let base = number * BLOCK;
-        let Masks { mut breaks, mut colons, spaces } = match block.first_chunk() {
+        let Masks { mut breaks, colons, spaces } = match block.first_chunk() {
             Some(whole) => masks_of(whole),
             None => masks_of(&padded(block)),
         };
-        let space_behind = u64::from(text.get(base + BLOCK) == Some(&b' '));
-        let mut spaced = colons & (spaces >> 1 | space_behind << (BLOCK - 1));
+        // What is chosen here and below is nothing that a processor could guess, so there is no branch to it.
+        colon = if ended_in_colon & spaces == 0 { colon } else { base - 1 };
+        ended_in_colon = colons >> (BLOCK - 1);
+        let mut spaced = colons & spaces >> 1;
         while breaks != 0 {
             let place = breaks.trailing_zeros();
             let end = base + place as usize;
@@ -74,51 +78,36 @@ fn scan(
                 return Ok(end);
             }
             let line = (1u64 << place) - 1;
-            colon.look(base, spaced & line, colons & line);
-            let at = colon.take().ok_or(Fault::NoColon)?;
+            colon = last_or(colon, base, spaced & line);
+            if colon == NOWHERE {
+                colon = last_colon(text, start, end).ok_or(Fault::NoColon)?;
+            }
             if lines.len() == most {
                 return Err(Fault::TooMany);
             }
-            lines.push(Line { start: start as u32, colon: at as u32, end: end as u32 });
-            (spaced, colons) = (spaced & !line, colons & !line);
+            lines.push(Line { start: start as u32, colon: colon as u32, end: end as u32 });
+            colon = NOWHERE;
+            spaced &= !line;
             breaks &= breaks - 1;
             start = end + 1;
         }
-        colon.look(base, spaced, colons);
+        colon = last_or(colon, base, spaced);
     }
     Err(Fault::Endless)
 }
 
-/// The last colon of the line so far, those with a space behind them first.
-struct LastColon {
-    spaced: usize,
-    any: usize,
-}
+const NOWHERE: usize = usize::MAX;
 
-impl LastColon {
-    const NOWHERE: usize = usize::MAX;
-    const NONE: LastColon = LastColon { spaced: Self::NOWHERE, any: Self::NOWHERE };
-
-    /// Take in the colons of the block at `base`: those with a space behind them, and all.
-    #[inline(always)]
-    fn look(&mut self, base: usize, spaced: u64, any: u64) {
-        // Without a branch, for whether a line began in an earlier block is nothing that a processor could guess.
-        self.spaced = if spaced == 0 { self.spaced } else { base + last_bit(spaced) };
-        self.any = if any == 0 { self.any } else { base + last_bit(any) };
-    }
-
-    #[inline(always)]
-    fn take(&mut self) -> Option<usize> {
-        let LastColon { spaced, any } = std::mem::replace(self, Self::NONE);
-        let at = if spaced == Self::NOWHERE { any } else { spaced };
-        (at != Self::NOWHERE).then_some(at)
-    }
-}
-
-/// The highest bit of a mask; any number for none.
+/// Where the highest bit of a block's mask stands; `otherwise` if there is none.
 #[inline(always)]
-fn last_bit(mask: u64) -> usize {
-    63u32.wrapping_sub(mask.leading_zeros()) as usize
+fn last_or(otherwise: usize, base: usize, mask: u64) -> usize {
+    if mask == 0 { otherwise } else { base + (BLOCK - 1) - mask.leading_zeros() as usize }
+}
+
+/// Of a line in which no space follows a colon.
+#[cold]
+fn last_colon(text: &[u8], start: usize, end: usize) -> Option<usize> {
+    memchr::memrchr(b':', &text[start..end]).map(|at| start + at)
 }
 
 fn padded(block: &[u8]) -> [u8; BLOCK] {
