@@ -1,10 +1,8 @@
-"""``switchcast doctor`` as people and programs meet it, its page, and the pure checks of the probe and the querier."""
+"""``switchcast doctor`` as people and programs meet it, and the pure checks of the probe and the querier."""
 
 from __future__ import annotations
 
-import ast
 import json
-import re
 import signal
 import socket
 import struct
@@ -40,7 +38,6 @@ from switchcast.system.links import Address, Link
 from switchcast.system.queries import Query, parse_igmp, parse_mld
 from switchcast.system.routes import Unroutable
 
-ROOT: Final = Path(__file__).parent.parent
 COMMAND: Final = "import sys; from switchcast.app.cli import main; main()"
 GROUP: Final = "239.192.1.1"
 URL: Final = f"multicast://{GROUP}:4242"
@@ -134,32 +131,6 @@ def test_a_password_that_is_refused_is_another_finding() -> None:
     refused = UnreadPart("what FreeSWITCH says", "esl://h: the switch refused the password; it must be the one ...", "")
     facts = Facts(target=Target(url="esl://h:8021", port=8021), switch=SwitchFacts(unread=(refused,)))
     assert [finding.code for finding in event_socket.check(facts)] == ["event-socket-denied"]
-
-
-def codes_in_code() -> set[str]:
-    """Every code that a finding of the doctor can have: of ``code=`` and of what it takes its value from."""
-    found = set()
-    for path in (ROOT / "src/switchcast/guard/doctor").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.keyword) and node.arg == "code":
-                found |= constants(node.value)
-        if path.stem == "filtering":
-            found |= set(re.findall(r'"(firewall-[a-z-]+)"', path.read_text(encoding="utf-8")))
-    return found
-
-
-def constants(node: ast.expr) -> set[str]:
-    if isinstance(node, ast.IfExp):
-        return constants(node.body) | constants(node.orelse)
-    return {node.value} if isinstance(node, ast.Constant) and isinstance(node.value, str) else set()
-
-
-def test_every_code_has_its_section_and_every_section_its_code() -> None:
-    page = (ROOT / "docs/doctor.md").read_text(encoding="utf-8")
-    sections = re.findall(r"^#### ([a-z0-9-]+)$", page, re.MULTILINE)
-    assert len(sections) == len(set(sections))
-    assert set(sections) == codes_in_code()
-    assert page.count(" Mend: ") + page.count("\nMend: ") == len(sections)
 
 
 def shown(diagnosis: Diagnosis, width: int) -> list[str]:

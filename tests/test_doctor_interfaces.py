@@ -221,6 +221,25 @@ def test_several_queriers_on_one_link(pair: tuple[Host, Host]) -> None:
         gone(on([a]), a, "querier-several")
 
 
+def test_no_way_to_groups_of_ipv6(pair: tuple[Host, Host]) -> None:
+    a = pair[0]
+    a.run("ip", "route", "delete", "multicast", "ff00::/8", "dev", "veth", "table", "local")
+    orders = on(pair, f"multicast://[ff15::7:1]:{PORT}")
+    (finding,) = found(orders, (a, "no-route"))
+    mend(a, finding, "ip route add")
+    assert_sound(orders, said=BOTH_WAYS)
+
+
+def test_a_way_back_that_is_given_to_strict_filtering(pair: tuple[Host, Host]) -> None:
+    a, b = pair
+    another_link(b)
+    b.run("ip", "route", "add", "10.42.0.0/31", "dev", "other")
+    b.run("sysctl", "-qw", "net.ipv4.conf.veth.rp_filter=1")
+    (finding,) = found(on(pair), (b, "rp-filter-strict"))
+    mend(b, finding, "ip route add")
+    assert_sound(on(pair), said=BOTH_WAYS)
+
+
 def test_a_route_by_another_interface_than_the_urls(pair: tuple[Host, Host]) -> None:
     a = pair[0]
     another_link(a)

@@ -104,7 +104,8 @@ def test_a_source_address_and_its_deaf_socket(host: Host, tmp_path: Path) -> Non
     with running(host, settings(tmp_path, source_address=host.ipv4), host.ipv4):
         found = findings(host)
     assert list(found) == ["switch-source-address"]
-    assert found["switch-source-address"].mends[1].how.endswith(f"dev veth src {host.ipv4}")
+    mend(host, found["switch-source-address"], "ip route add")
+    assert f"dev veth src {host.ipv4}" in host.run("ip", "route", "get", GROUP)
     with running(host, settings(tmp_path)):
         assert findings(host) == {}
 
