@@ -102,6 +102,8 @@ def test_the_report_starts_with_the_worst_and_fits(columns: str, widest: int, en
     classes = [row["leak"] for row in audited()["leaks"]]
     assert len(shown) == 4 + len(classes)
     assert re.search(r"Caller-Destination-Number +1,273", done.stdout)
+    assert "\n  from vm (1,877)\n" in done.stdout
+    assert not any(line.endswith(" ") for line in lines)
     assert re.search(r"CHANNEL_STATE +364 +19\.4%", done.stdout)
     assert re.search(r"and \d+ more: --json has all", done.stdout)
     assert "--keep registrations,presence,lamps" in " ".join(done.stdout.split())

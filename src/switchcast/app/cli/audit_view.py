@@ -40,6 +40,7 @@ __all__ = ["print_report", "render"]
 
 _MOST_PLACES: Final = 6
 _MOST_KINDS: Final = 12
+_MOST_SENDERS: Final = 6
 _MOST_EVIDENCE: Final = 4
 _WIDEST: Final = 110
 """Columns: a line of text that is longer is hard to read, however wide the terminal."""
@@ -49,6 +50,8 @@ _WIDEST_EXAMPLE: Final = 40
 
 _OPTIONS: Final = re.compile(r" (?=--[a-z])")
 _GOES_ON: Final = " \\"
+_AT_LINE_ENDS: Final = re.compile(r" +$", re.MULTILINE)
+"""What tables fill their last column with: of no use in a file or a mail."""
 _SEVERITIES: Final = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.NOTICE: "cyan"}
 
 
@@ -57,7 +60,13 @@ def print_report(report: AuditReport) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(render(report), width=min(console.width, _WIDEST), crop=False)
+    width = min(console.width, _WIDEST)
+    if console.is_terminal:
+        console.print(render(report), width=width, crop=False)
+        return
+    with console.capture() as captured:
+        console.print(render(report), width=width, crop=False)
+    sys.stdout.write(_AT_LINE_ENDS.sub("", captured.get()))
 
 
 def render(report: AuditReport) -> Group:
@@ -80,6 +89,7 @@ def _parts(report: AuditReport) -> Iterator[RenderableType]:
     yield _reach(report)
     if report.result.kinds:
         yield _heading("What was seen", len(report.result.kinds), "kind of event", "kinds of event")
+        yield Padding(_senders(report.result), (0, 0, 0, 2))
         yield _kinds(report.result)
     if report.comparison is not None:
         yield from _under(report, report.comparison)
@@ -161,6 +171,14 @@ def _reach(report: AuditReport) -> RenderableType:
             text.append(f": {printable(fact.note)}" if fact.value else printable(fact.note), "dim")
         table.add_row(fact.name, text)
     return Padding(table, (0, 0, 0, 2))
+
+
+def _senders(result: AuditResult) -> Text:
+    """``from fs1 (1,204), fs2 (673)``, those that sent most first."""
+    most = sorted(result.senders.items(), key=lambda each: (-each[1], each[0]))
+    shown = ", ".join(f"{printable(name) or '(no name)'} ({events:,})" for name, events in most[:_MOST_SENDERS])
+    text = Text("from ", "dim", overflow="fold").append(shown, "not dim")
+    return text.append(f" and {len(most) - _MOST_SENDERS:,} more") if len(most) > _MOST_SENDERS else text
 
 
 def _kinds(result: AuditResult) -> RenderableType:
