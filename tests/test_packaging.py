@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -87,7 +88,16 @@ def test_elsewhere_than_linux_it_says_so_in_one_line() -> None:
     assert last_line.startswith("ImportError: switchcast runs on Linux only (this is darwin)")
 
 
-def test_a_missing_extra_names_itself() -> None:
+def test_every_extra_is_documented() -> None:
     extras = importlib.metadata.metadata("switchcast").get_all("Provides-Extra") or []
     documented = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
-    assert [extra for extra in extras if f"`{extra}`" not in documented] == []
+    assert re.findall(r"^\| `(\w+)` \|", documented, re.MULTILINE) == sorted(extras)
+    listed = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("an optional extra named after")[2]
+    assert re.findall(r"`(\w+)`", listed.partition(")")[0]) == sorted(extras)
+
+
+def test_what_the_core_needs_is_documented() -> None:
+    needed = [each for each in importlib.metadata.requires("switchcast") or [] if "extra ==" not in each]
+    names = sorted(re.split(r"[^\w-]", each, maxsplit=1)[0] for each in needed)
+    documented = (ROOT / "docs" / "install.md").read_text(encoding="utf-8").partition("The core needs ")[2]
+    assert re.split(", | and ", documented.partition(".")[0]) == names
