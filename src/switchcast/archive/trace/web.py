@@ -30,6 +30,9 @@ _SUREST_FIRST: Final[tuple[LinkKind, ...]] = (
     "likely",
 )
 
+_OTHERS: Final = ("Other-Leg-Unique-ID", "Bridge-A-Unique-ID", "Bridge-B-Unique-ID")
+"""Headers by which an event of one leg speaks of another."""
+
 
 class Web:
     """The legs of ``seen``, which are in order and distinct, by the names that they have at last."""
@@ -43,49 +46,53 @@ class Web:
         self.spoken: dict[str, list[Sighting]] = defaultdict(list)
         """Legs that others speak of, with the events that do."""
         self._kinds: dict[tuple[str, str], LinkKind] = {}
-        call_ids: dict[str, set[str]] = defaultdict(set)
+        self._call_ids: dict[str, set[str]] = defaultdict(set)
         for each in seen:
-            if not each.leg:
-                continue
-            leg = self.name(each.leg)
-            self.sightings[leg].append(each)
-            for one, reference in each.references:
-                self._tie(one, reference.to, reference.how)
-            for name in ("Other-Leg-Unique-ID", "Bridge-A-Unique-ID", "Bridge-B-Unique-ID"):
-                other = each.get(name).strip().lower()
-                if other and self.name(other) != leg:
-                    self.spoken[self.name(other)].append(each)
-            if call_id := each.get("variable_sip_call_id"):
-                call_ids[call_id].add(leg)
-            if conference := each.get("Conference-Unique-ID").lower():
-                self.conferences[conference].add(leg)
-        for kind, shared in (("call-id", call_ids), ("conference", self.conferences)):
+            if each.leg:
+                self._note(each)
+        self._tie_sharers()
+        for one, other in likely_links:
+            self._tie(one, other, "likely")
+
+    def _note(self, each: Sighting) -> None:
+        """What one event of a leg says: of the leg itself, of others, and of what it shares with whom."""
+        leg = self.name(each.leg)
+        self.sightings[leg].append(each)
+        for one, reference in each.references:
+            self._tie(one, reference.to, reference.how)
+        for name in _OTHERS:
+            other = each.get(name).strip().lower()
+            if other and self.name(other) != leg:
+                self.spoken[self.name(other)].append(each)
+        if call_id := each.get("variable_sip_call_id"):
+            self._call_ids[call_id].add(leg)
+        if conference := each.get("Conference-Unique-ID").lower():
+            self.conferences[conference].add(leg)
+
+    def _tie_sharers(self) -> None:
+        """Tie the legs of one SIP Call-ID, and those of one conference, to the first of them."""
+        for kind, shared in (("call-id", self._call_ids), ("conference", self.conferences)):
             for legs in shared.values():
                 first, *others = sorted(legs)
                 for other in others:
                     self._tie(first, other, kind)
-        for one, other in likely_links:
-            self._tie(one, other, "likely")
 
     def _find_names(self, seen: Sequence[Sighting]) -> None:
         for each in seen:
             old = each.get("Old-Unique-ID").strip().lower() if each.kind == "CHANNEL_UUID" else ""
-            if old and each.leg and self._root(old) != self._root(each.leg):
+            if old and each.leg and self.name(old) != self.name(each.leg):
                 self._renamed.add(old)
-                self._same[self._root(old)] = self._root(each.leg)
+                self._same[self.name(old)] = self.name(each.leg)
 
-    def _root(self, leg: str) -> str:
+    def name(self, leg: str) -> str:
+        """What ``leg`` is called at last."""
         while leg in self._same:
             leg = self._same[leg]
         return leg
 
-    def name(self, leg: str) -> str:
-        """What ``leg`` is called at last."""
-        return self._root(leg)
-
     def also(self, leg: str) -> list[str]:
         """What it was called before."""
-        return [old for old in sorted(self._renamed) if old != leg and self._root(old) == leg]
+        return [old for old in sorted(self._renamed) if old != leg and self.name(old) == leg]
 
     def _tie(self, one: str, other: str, how: str) -> None:
         a, b = sorted((self.name(one), self.name(other)))
