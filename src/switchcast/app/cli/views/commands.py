@@ -8,7 +8,7 @@ import json as json_text
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -25,6 +25,7 @@ from switchcast.app.cli.options import seconds
 from switchcast.app.cli.running import run, run_until
 from switchcast.app.cli.views.calls import CALLS
 from switchcast.app.cli.views.fetching import MOST_WATCHED, fetch
+from switchcast.app.cli.views.kinds import ViewKind
 from switchcast.app.cli.views.listening import Change, Listening, listening_to
 from switchcast.app.cli.views.people import MAILBOXES, PRESENCE, REGISTRATIONS
 from switchcast.app.cli.views.showing import Choice, Seen, as_object, table
@@ -84,84 +85,42 @@ class _Wish:
     socket: str
 
 
-def nodes(
-    source: Source = None,
-    *,
-    for_: For = None,
-    match: Match = "",
-    node: OfNode = "",
-    sort: Sort = "",
-    watch: Watched = False,
-    interval: Interval = None,
-    json: Json = False,
-    config: EndpointConfig = None,
-    socket: Socket = DEFAULT_SOCKET,
-) -> None:
-    """Show the switches: up or down, how long, how busy.
+def _command(kind: ViewKind, name: str, help_text: str) -> Callable[..., None]:
+    """The subcommand that shows one kind of rows: the same for each but for ``calls``, which has an option more."""
 
-    switchcast nodes
-    """
-    _show_view(Choice(NODES, match, node, sort), _Wish(source, for_, watch, json, interval, config, socket))
+    def command(
+        source: Source = None,
+        *,
+        for_: For = None,
+        match: Match = "",
+        node: OfNode = "",
+        sort: Sort = "",
+        watch: Watched = False,
+        interval: Interval = None,
+        json: Json = False,
+        config: EndpointConfig = None,
+        socket: Socket = DEFAULT_SOCKET,
+    ) -> None:
+        _show_view(Choice(kind, match, node, sort), _Wish(source, for_, watch, json, interval, config, socket))
 
-
-def registrations(
-    source: Source = None,
-    *,
-    for_: For = None,
-    match: Match = "",
-    node: OfNode = "",
-    sort: Sort = "",
-    watch: Watched = False,
-    interval: Interval = None,
-    json: Json = False,
-    config: EndpointConfig = None,
-    socket: Socket = DEFAULT_SOCKET,
-) -> None:
-    """Show who is registered, where, and until when.
-
-    switchcast registrations --match 1000@
-    """
-    _show_view(Choice(REGISTRATIONS, match, node, sort), _Wish(source, for_, watch, json, interval, config, socket))
+    command.__name__, command.__doc__ = name, help_text
+    return command
 
 
-def presence(
-    source: Source = None,
-    *,
-    for_: For = None,
-    match: Match = "",
-    node: OfNode = "",
-    sort: Sort = "",
-    watch: Watched = False,
-    interval: Interval = None,
-    json: Json = False,
-    config: EndpointConfig = None,
-    socket: Socket = DEFAULT_SOCKET,
-) -> None:
-    """Show how users say they are, and who is on the telephone.
-
-    switchcast presence --watch
-    """
-    _show_view(Choice(PRESENCE, match, node, sort), _Wish(source, for_, watch, json, interval, config, socket))
-
-
-def mailboxes(
-    source: Source = None,
-    *,
-    for_: For = None,
-    match: Match = "",
-    node: OfNode = "",
-    sort: Sort = "",
-    watch: Watched = False,
-    interval: Interval = None,
-    json: Json = False,
-    config: EndpointConfig = None,
-    socket: Socket = DEFAULT_SOCKET,
-) -> None:
-    """Show which mailboxes have messages, and whose lamp is lit.
-
-    switchcast mailboxes
-    """
-    _show_view(Choice(MAILBOXES, match, node, sort), _Wish(source, for_, watch, json, interval, config, socket))
+nodes = _command(NODES, "nodes", "Show the switches: up or down, how long, how busy.\n\nswitchcast nodes")
+registrations = _command(
+    REGISTRATIONS,
+    "registrations",
+    "Show who is registered, where, and until when.\n\nswitchcast registrations --match 1000@",
+)
+presence = _command(
+    PRESENCE,
+    "presence",
+    "Show how users say they are, and who is on the telephone.\n\nswitchcast presence --watch",
+)
+mailboxes = _command(
+    MAILBOXES, "mailboxes", "Show which mailboxes have messages, and whose lamp is lit.\n\nswitchcast mailboxes"
+)
 
 
 def calls(
