@@ -42,8 +42,6 @@ _GIVEN_AS: Final = (
     r"(?:[\w-]*(?:password|passwd|passphrase|secret|a1-hash|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?token)"
     r"|(?:[\w-]+[_-])?(?:pwd|pass|pin|psk|token))"
 )
-_MIXED: Final = r"(?=[\w-]{0,99}\d)(?=[\w-]{0,99}[a-z])(?=[\w-]{0,99}[A-Z])"
-"""A digit, a small letter and a capital: no word, no UUID. As the last part of a URL it is what opens it."""
 _CREDENTIALS: Final = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for pattern in (
@@ -56,12 +54,16 @@ _CREDENTIALS: Final = tuple(
         rf"(?<![\w-]){_GIVEN_AS}[\"']?\s*[=:]\s*(?:\"[^\"]+\"|'[^']+'|[^\s,;&}}\]\"']+)",
         r"://[^\s/:@]*:[^\s/@]+@",
         r"[?&](?:sig|key|auth|session|sid|[\w-]*signature)=[^\s&#\"']{8,}",
-        rf"(?-i:(?<=://)[^\s/?#]{{1,255}}/(?:[^\s?#]{{0,400}}/)?{_MIXED}[\w-]{{20,}}(?![\w.-]))",
         r"\bodbc://[^\s:]+:[^\s:]+:\S+",
         r"(?:\A|\bauth\s+)ClueCon\Z",
         r"\b(?:gh[pousr]_|sk_(?:live|test)_|xox[abp]-|AKIA)[\w-]{10,}",
     )
 )
+_OPENING: Final = re.compile(
+    r"(?<=[^/]/)(?=[\w-]{0,99}\d)(?=[\w-]{0,99}[a-z])(?=[\w-]{0,99}[A-Z])[\w-]{20,}(?![\w./-])"
+)
+"""The last part of a URL's path, where it is what opens it: with a digit, a small letter and a capital, so that it is
+no word and no UUID."""
 _HINTS: Final = (
     "pass a= inline: bearer basic token eyj digest secret private a1-hash key pwd pin psk :// cluecon gh sk_ xox akia"
 ).split()
@@ -155,7 +157,7 @@ def without_credentials(text: str) -> tuple[str, str | None]:
     lower = text.lower()
     if not any(hint in lower for hint in _HINTS):
         return text, None
-    for pattern in _CREDENTIALS:
+    for pattern in (*_CREDENTIALS, _OPENING) if "://" in text else _CREDENTIALS:
         match = pattern.search(text)
         if match is not None:
             first = first or match[0]
