@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from command_line import Ended
+from command_line import switchcast as run_here
 from sockets import PATIENCE
 
-from switchcast.app.cli import main
 from switchcast.app.control import ControlServer, Handler
 
 SWITCHCAST = str(Path(sys.executable).parent / "switchcast")
@@ -73,23 +71,6 @@ def switchcast(*arguments: str, socket: Path, columns: int = 80) -> subprocess.C
     )
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a command printed, and its exit code."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def typed(*arguments: str, socket: Path, columns: int = 80) -> Shown:
+def typed(*arguments: str, socket: Path, columns: int = 80) -> Ended:
     """Run the program in this process, for somebody whose node is asked at ``socket``."""
-    said, complaint = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patched, redirect_stdout(said), redirect_stderr(complaint):
-        patched.setattr("sys.argv", ["switchcast", *arguments])
-        for name, value in environment(socket, columns).items():
-            patched.setenv(name, value)
-        with pytest.raises(SystemExit) as ended:
-            main()
-    code = ended.value.code
-    return Shown(code if isinstance(code, int) else 0, said.getvalue(), complaint.getvalue())
+    return run_here(*arguments, columns=columns, environment=environment(socket, columns))

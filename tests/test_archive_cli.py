@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from archiving import numbered, write
-
-from switchcast.app.cli import main
+from command_line import switchcast
 
 COUNT = 1_000
 
@@ -24,35 +20,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A command that has run."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Command = Callable[..., Ended]
-
-
-@pytest.fixture
-def switchcast(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command line, in this process, as on a terminal of 80 columns."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*words: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["switchcast", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Ended(ended.value.code, said.out, said.err)
-
-    return run
-
-
-def test_stats_checks_and_repairs(archive: Path, tmp_path: Path, switchcast: Command) -> None:
+def test_stats_checks_and_repairs(archive: Path, tmp_path: Path) -> None:
     directory = tmp_path / "history"
     shutil.copytree(archive, directory)
     shown = switchcast("archive", "stats", directory)
@@ -81,17 +49,17 @@ def test_stats_checks_and_repairs(archive: Path, tmp_path: Path, switchcast: Com
     assert switchcast("archive", "check", directory).returncode == 0
 
 
-def test_an_archive_is_named_as_everywhere(archive: Path, switchcast: Command) -> None:
+def test_an_archive_is_named_as_everywhere(archive: Path) -> None:
     for verb in ("stats", "check"):
         assert switchcast("archive", verb, f"archive:{archive}").returncode == 0
 
 
-def test_an_archive_that_holds_nothing_yet(tmp_path: Path, switchcast: Command) -> None:
+def test_an_archive_that_holds_nothing_yet(tmp_path: Path) -> None:
     checked = switchcast("archive", "check", tmp_path)
     assert (checked.returncode, checked.stdout) == (0, f"{tmp_path}: holds no events yet\n")
 
 
-def test_what_is_no_archive(tmp_path: Path, switchcast: Command) -> None:
+def test_what_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").touch()
     for verb in ("stats", "check", "repair"):
         refused = switchcast("archive", verb, tmp_path)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from archiving import as_nobody
+from command_line import switchcast
 from recordings import DATA
-
-from switchcast.app.cli import main
 
 CAPTURE = f"file:{DATA / 'stock-plain.pcap.gz'}"
 
@@ -42,15 +40,12 @@ def test_what_is_denied(
     outcome: tuple[int, str],
     open_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(open_folder)
     Path("secret").touch(mode=0)
     Path("closed").mkdir(mode=0)
-    monkeypatch.setattr(sys, "argv", ["switchcast", *arguments])
-    with as_nobody(), pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr().err
-    assert (ended.value.code, outcome[1] in said) == (outcome[0], True), said
-    assert "[Errno" not in said
-    assert said.count("\n") == 1
+    with as_nobody():
+        ended = switchcast(*arguments)
+    assert (ended.returncode, outcome[1] in ended.stderr) == (outcome[0], True), ended.stderr
+    assert "[Errno" not in ended.stderr
+    assert ended.stderr.count("\n") == 1

@@ -10,19 +10,17 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pytest
 from answering import SWITCHCAST, environment
 from archiving import NOON, SECOND, as_nobody, numbered, write
+from command_line import Ended, switchcast
 from querying import FOR_EVER, archived, recorded, search
 from sockets import PATIENCE
 
 from switchcast._native import Event
-from switchcast.app.cli import main
 from switchcast.archive.segment import open_writing, segment_path
 from switchcast.archive.sql import Sql
 from switchcast.wire.lines import from_line
@@ -55,35 +53,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory, events: list[Event]) -> Pa
     return directory
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How the command ended, and what it printed."""
-
-    returncode: int
-    stdout: str
-    stderr: str
+def query(*words: str | Path) -> Ended:
+    return switchcast("query", *words)
 
 
-Query = Callable[..., Ended]
-
-
-@pytest.fixture
-def query(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Query:
-    """Runs the command in this process, in a ``folder`` if one is given."""
-
-    def run(*arguments: str | Path, folder: Path | None = None) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["switchcast", "query", *map(str, arguments)])
-        if folder is not None:
-            monkeypatch.chdir(folder)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), printed.out, printed.err)
-
-    return run
-
-
-def test_events_one_a_line_with_the_day(query: Query, archive: Path) -> None:
+def test_events_one_a_line_with_the_day(archive: Path) -> None:
     shown = query(archive, "--number", "1001", "--bindings", "CHANNEL_ANSWER", "-n", "2")
     assert shown.returncode == 0
     lines = shown.stdout.splitlines()
@@ -92,14 +66,14 @@ def test_events_one_a_line_with_the_day(query: Query, archive: Path) -> None:
     assert SUM.match(shown.stderr)
 
 
-def test_json_is_the_very_events(query: Query, archive: Path, events: list[Event]) -> None:
+def test_json_is_the_very_events(archive: Path, events: list[Event]) -> None:
     shown = query(archive, "--format", "json")
     assert [from_line(line) for line in shown.stdout.splitlines()] == events
     newest = query(f"archive:{archive}", "--format", "json", "--newest", "-n", "3")
     assert [from_line(line) for line in newest.stdout.splitlines()] == events[:-4:-1]
 
 
-def test_csv_of_chosen_columns(query: Query, archive: Path, events: list[Event]) -> None:
+def test_csv_of_chosen_columns(archive: Path, events: list[Event]) -> None:
     shown = query(archive, "--format", "csv", "--fields", "name, Core-UUID,body", "--since", "2026-11-23T03:31:20Z")
     rows = list(csv.reader(shown.stdout.splitlines(keepends=True)))
     assert rows[0] == ["name", "Core-UUID", "body"]
@@ -107,7 +81,7 @@ def test_csv_of_chosen_columns(query: Query, archive: Path, events: list[Event])
     assert [row[0] for row in rows[1:]] == [event.name for event in events if (event.received or 0) >= since]
 
 
-def test_sql_and_its_forms(query: Query, archive: Path, events: list[Event]) -> None:
+def test_sql_and_its_forms(archive: Path, events: list[Event]) -> None:
     sql = "SELECT name, count(*) AS n FROM events GROUP BY name ORDER BY n DESC, name"
     table = query(archive, "--sql", sql, "--limit", "1").stdout.splitlines()
     assert [line.split() for line in table] == [["name", "n"], ["CHANNEL_STATE", "364"]]
@@ -118,31 +92,35 @@ def test_sql_and_its_forms(query: Query, archive: Path, events: list[Event]) -> 
     assert as_csv[:2] == ["name,n", "CHANNEL_STATE,364"]
 
 
-def test_a_file_is_whole_or_not_there(query: Query, archive: Path, tmp_path: Path) -> None:
-    written = query(archive, "-o", "out.csv", "-n", "2", folder=tmp_path)
+def test_a_file_is_whole_or_not_there(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = query(archive, "-o", "out.csv", "-n", "2")
     assert (written.returncode, written.stdout) == (0, "")
     assert written.stderr.rstrip().endswith("in out.csv")
     first = (tmp_path / "out.csv").read_text(encoding="utf-8")
     assert first.startswith("time,node,name,")
-    again = query(archive, "-o", "out.csv", folder=tmp_path)
+    again = query(archive, "-o", "out.csv")
     assert (again.returncode, "add --force" in again.stderr) == (2, True)
     assert (tmp_path / "out.csv").read_text(encoding="utf-8") == first
-    broken = query(archive, "-o", "out.csv", "--force", "--sql", "SELECT name::INTEGER FROM events", folder=tmp_path)
+    broken = query(archive, "-o", "out.csv", "--force", "--sql", "SELECT name::INTEGER FROM events")
     assert broken.returncode == 2
     assert (tmp_path / "out.csv").read_text(encoding="utf-8") == first
-    assert query(archive, "-o", "out.csv", "--force", "-n", "3", folder=tmp_path).returncode == 0
+    assert query(archive, "-o", "out.csv", "--force", "-n", "3").returncode == 0
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith(first)
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     assert (tmp_path / "out.csv").stat().st_mode & 0o007 == 0
 
 
-def test_parquet_of_events_and_of_sql(query: Query, archive: Path, events: list[Event], tmp_path: Path) -> None:
+def test_parquet_of_events_and_of_sql(
+    archive: Path, events: list[Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for arguments, expected in (
         (("-o", "all.parquet"), f"{len(events)} ['position', 'time', 'node', "),
         (("-o", "some.parquet", "--fields", "time,Core-UUID"), f"{len(events)} ['time', 'Core-UUID']"),
         (("-o", "sql.parquet", "--sql", "SELECT name, headers FROM events LIMIT 7"), "7 ['name', 'headers']"),
     ):
-        assert query(archive, *arguments, folder=tmp_path).returncode == 0
+        assert query(archive, *arguments).returncode == 0
         with duckdb.connect() as other:
             read = other.sql(f"SELECT * FROM '{tmp_path / arguments[1]}'")  # noqa: S608
             assert f"{read.shape[0]} {read.columns}".startswith(expected)
@@ -171,7 +149,7 @@ def test_parquet_of_events_and_of_sql(query: Query, archive: Path, events: list[
         (["archive:{archive}?keep=1d"], (2, "options do not count here")),
     ],
 )
-def test_mistakes(query: Query, archive: Path, tmp_path: Path, arguments: list[str], expected: tuple[int, str]) -> None:
+def test_mistakes(archive: Path, tmp_path: Path, arguments: list[str], expected: tuple[int, str]) -> None:
     (tmp_path / "notes.txt").touch()
     (tmp_path / "without.toml").write_text(CONFIGURATION.format("file:b.jsonl"), encoding="utf-8")
     places = {"none": tmp_path / "none", "folder": tmp_path, "archive": archive}
@@ -180,7 +158,7 @@ def test_mistakes(query: Query, archive: Path, tmp_path: Path, arguments: list[s
     assert "Traceback" not in ended.stderr
 
 
-def test_an_id_as_tables_show_it_is_told_of(query: Query, archive: Path) -> None:
+def test_an_id_as_tables_show_it_is_told_of(archive: Path) -> None:
     ended = query(archive, "--call", "0123abcd")
     assert ended.returncode == 0
     assert "--call takes a whole id" in ended.stderr
@@ -188,12 +166,12 @@ def test_an_id_as_tables_show_it_is_told_of(query: Query, archive: Path) -> None
     assert "takes a whole id" not in query(archive, "--call", "a84b4c76e66710@192.0.2.9").stderr
 
 
-def test_the_archive_of_the_configuration(query: Query, archive: Path, tmp_path: Path) -> None:
+def test_the_archive_of_the_configuration(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_text(CONFIGURATION.format(f"archive:{archive}"), encoding="utf-8")
     assert len(query("--config", tmp_path / "node.toml", "-n", "4").stdout.splitlines()) == 4
 
 
-def test_permission(query: Query, open_folder: Path) -> None:
+def test_permission(open_folder: Path) -> None:
     write(open_folder / "a", [numbered(0)], settings=FOR_EVER)
     (open_folder / "a").chmod(0)
     with as_nobody():
@@ -217,7 +195,7 @@ def test_without_the_extra(archive: Path) -> None:
     assert ran("--format", "csv", "-n", "1").returncode == 0
 
 
-def test_what_is_damaged_is_told_of(query: Query, tmp_path: Path) -> None:
+def test_what_is_damaged_is_told_of(tmp_path: Path) -> None:
     write(tmp_path / "a", [numbered(number) for number in range(300)], settings=FOR_EVER)
     db = open_writing(next(segment_path(tmp_path / "a", path.stem) for path in (tmp_path / "a").glob("*.sqlite")))
     db.execute("UPDATE bodies SET data = x'00' WHERE first = 0")

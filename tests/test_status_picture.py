@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from answering import Shown, answering, typed
+from answering import answering, typed
+from command_line import Ended
 from test_status import WALL, healthy, peer, set_state
 from viewing import fired
 
@@ -44,7 +45,7 @@ def well() -> Status:
     return healthy() | {"picture": kept(row("switch", "fs1"))}
 
 
-def asked(tmp_path: Path, status: Status, columns: int = 80) -> Shown:
+def asked(tmp_path: Path, status: Status, columns: int = 80) -> Ended:
     """What ``switchcast status`` says of a node with this status."""
     socket = tmp_path / "control.sock"
     with answering(socket, {"status": status}):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import stat
 import subprocess
@@ -12,28 +10,17 @@ from pathlib import Path
 
 import pytest
 from audit_samples import CAPTURE
+from command_line import Ended, switchcast
 from two_node_call import two_node_call
 
-from switchcast.app.cli import main
 from switchcast.archive.writing import ArchiveWriter
 from switchcast.wire.lines import to_line
 
 PROGRAM = [sys.executable, "-c", "from switchcast.app.cli import main; main()", "trace"]
 
 
-def trace(*arguments: str, columns: int = 100) -> subprocess.CompletedProcess[str]:
-    """Run it to its end, in this process, by the command's own ``main``; its output is no terminal."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        for name in ("FORCE_COLOR", "NO_COLOR"):
-            patch.delenv(name, raising=False)
-        patch.setenv("COLUMNS", str(columns))
-        patch.setattr(sys, "argv", ["switchcast", "trace", *arguments])
-        with pytest.raises(SystemExit) as left:
-            main()
-    texts = [stream.buffer.getvalue().decode() for stream in (out, err) if isinstance(stream.buffer, io.BytesIO)]
-    code = left.value.code
-    return subprocess.CompletedProcess(arguments, code if isinstance(code, int) else 0, *texts)
+def trace(*words: str, columns: int = 100) -> Ended:
+    return switchcast("trace", *words, columns=columns)
 
 
 @pytest.fixture(scope="module")

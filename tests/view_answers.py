@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from answering import Shown, answering, typed
+from answering import answering, typed
+from command_line import Ended
 
 from switchcast import Event
 from switchcast.views.picture import Picture
@@ -60,7 +61,7 @@ def three_users() -> Answers:
     return answers
 
 
-def ask(socket: Path, node: Answers, *arguments: str, columns: int = 80) -> Shown:
+def ask(socket: Path, node: Answers, *arguments: str, columns: int = 80) -> Ended:
     with answering(socket, {"view": node}):
         return typed(*arguments, socket=socket, columns=columns)
 
