@@ -143,12 +143,18 @@ def shown(diagnosis: Diagnosis, width: int) -> list[str]:
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_a_command_is_never_broken_and_nothing_can_move_the_cursor(width: int) -> None:
     command = "ip link set dev a-very-long-name-of-an-interface type bridge mcast_querier 1"
+    after = "fs_cli -x reloadxml"
     finding = Finding(
-        "no-route", Severity.CRITICAL, "Nothing\x1b[2J.", ("seen\x07",), "because " * 30, (Mend(command, "well " * 30),)
+        "no-route",
+        Severity.CRITICAL,
+        "Nothing\x1b[2J.",
+        ("seen\x07",),
+        "because " * 30,
+        (Mend(f"{command}\n{after}", "well " * 30),),
     )
     diagnosis = Diagnosis(URL, 1.0, (finding,), ("fine",), (Unchecked("a", "b", f"switchcast doctor '{URL}' -w 9s"),))
     lines = shown(diagnosis, width)
-    assert f"  mend   {command}" in lines
+    assert lines[lines.index(f"  mend   {command}") + 1] == f"         {after}"
     assert any(line.strip() == f"switchcast doctor '{URL}' -w 9s" for line in lines)
     assert not any("\x1b" in line or "\x07" in line for line in lines)
     others = [line for line in lines if command not in line and URL not in line]

@@ -163,7 +163,7 @@ def test_many_sockets_are_not_all_listed() -> None:
 
 
 def test_an_owner_that_cannot_be_told_is_unknown_and_said_so() -> None:
-    facts = healthy(owners=Owners({}, hidden=7), port_refused="Address already in use")
+    facts = healthy(owners=Owners({}, hidden=frozenset(range(1, 8))), port_refused="Address already in use")
     (finding,) = ports.check(facts)
     assert all("unknown process" in line for line in finding.evidence[1:])
     (told,) = ports.unchecked(facts)

@@ -54,7 +54,7 @@ def findings(host: Host, url: str = URL) -> dict[str, Finding]:
 
 def settings(folder: Path, **params: str) -> Path:
     """FreeSWITCH's files in ``folder``: all well but for ``params``, which are the module's."""
-    given = {"address": GROUP, "port": str(PORT), "loopback": "yes"} | params
+    given = {"address": GROUP, "port": str(PORT), "loopback": "yes", "ttl": "1"} | params
     return lay(
         folder,
         {
@@ -128,8 +128,22 @@ def shield(host: Host) -> None:
 )
 def test_a_param_that_differs(host: Host, tmp_path: Path, params: dict[str, str], code: str) -> None:
     shield(host)
-    with running(host, settings(tmp_path, **params)):
-        assert list(findings(host)) == [code]
+    folder = settings(tmp_path, **params)
+    with running(host, folder):
+        found = findings(host)
+        assert list(found) == [code]
+        set_as_told(folder / "autoload_configs/event_multicast.conf.xml", found[code])
+        assert findings(host) == {}
+
+
+def set_as_told(file: Path, finding: Finding) -> None:
+    """Put the param that the finding names in place of the file's own."""
+    param, reload = finding.mends[0].how.splitlines()
+    assert reload == "fs_cli -x reloadxml"
+    name = param.split('"')[1]
+    lines = file.read_text().splitlines()
+    assert sum(f'name="{name}"' in line for line in lines) == 1
+    file.write_text("\n".join(param if f'name="{name}"' in line else line for line in lines))
 
 
 def test_a_key_on_openssl_3_without_its_legacy_provider(host: Host, tmp_path: Path) -> None:
@@ -138,13 +152,14 @@ def test_a_key_on_openssl_3_without_its_legacy_provider(host: Host, tmp_path: Pa
     (tmp_path / "psk").write_text(PSK)
     (tmp_path / "psk").chmod(0o600)
     url = f"{URL}&psk_file={tmp_path / 'psk'}"
-    text = "openssl_conf = a\n[a]\nproviders = b\n[b]\ndefault = c\nlegacy = d\n[c]\nactivate = 1\n[d]\n"
-    lay(tmp_path, {"without.cnf": text, "with.cnf": text + "activate = 1\n"})
-    with running(host, folder, OPENSSL_CONF=str(tmp_path / "without.cnf")):
+    settings_of_openssl = tmp_path / "openssl.cnf"
+    settings_of_openssl.write_text("openssl_conf = a\n[a]\nproviders = b\n[b]\ndefault = c\n[c]\nactivate = 1\n")
+    with running(host, folder, OPENSSL_CONF=str(settings_of_openssl)):
         found = findings(host, url)
     assert list(found) == ["switch-psk-openssl"]
     assert PSK not in repr(found)
-    with running(host, folder, OPENSSL_CONF=str(tmp_path / "with.cnf")):
+    settings_of_openssl.write_text(found["switch-psk-openssl"].mends[0].how)
+    with running(host, folder, OPENSSL_CONF=str(settings_of_openssl)):
         assert findings(host, url) == {}
         (tmp_path / "psk").write_text("another key")
         assert list(findings(host, url)) == ["switch-key-differs"]

@@ -154,9 +154,9 @@ def test_owners_are_found_by_the_sockets_number(tmp_path: Path) -> None:
 def test_a_process_that_may_not_be_looked_into_is_counted(tmp_path: Path) -> None:
     lay_process(tmp_path, 30, "freeswitch", fd="no folder, so it cannot be listed")
     found = read_owners([77], tmp_path)
-    assert found.hidden == 1
+    assert found.hidden == {30}
     assert found.of(77) is None
-    assert Owners({77: (Owner(1, "x"),)}, hidden=5).of(77) == (Owner(1, "x"),)
+    assert Owners({77: (Owner(1, "x"),)}, hidden=frozenset({5})).of(77) == (Owner(1, "x"),)
 
 
 def test_our_own_socket_is_found_to_be_ours() -> None:

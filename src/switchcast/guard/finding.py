@@ -27,7 +27,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """One way to put it right: ``how`` is a command or a setting, word for word; ``effect`` is what it would do."""
+    """One way to put it right: ``how`` is a command or a setting, word for word; ``effect`` is what it would do.
+
+    Of several commands, or of a setting and the command that has it read, each stands on a line of its own.
+    """
 
     how: str
     effect: str

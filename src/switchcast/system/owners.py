@@ -1,8 +1,8 @@
 """Which processes hold a socket: the numbers (inodes) that ``/proc/net/udp`` gives, found in ``/proc/PID/fd``.
 
 Only root, and the user that a process runs as, may look into it. A socket whose process cannot be seen has no owner
-here, and ``Owners.hidden`` tells how many processes could not be looked into: an answer of "nobody" is sure only where
-that is 0. Processes of other PID namespaces (of containers, seen from inside one) are not there at all.
+here, and ``Owners.hidden`` tells which processes could not be looked into: an answer of "nobody" is sure only where
+none is. Processes of other PID namespaces (of containers, seen from inside one) are not there at all.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Owners:
     """Who holds which socket. ``by_inode`` has those that were found, the lowest process number first."""
 
     by_inode: Mapping[int, tuple[Owner, ...]] = field(default_factory=dict)
-    hidden: int = 0
-    """Processes that could not be looked into."""
+    hidden: frozenset[int] = frozenset()
+    """Numbers of the processes that could not be looked into."""
 
     def of(self, inode: int) -> tuple[Owner, ...] | None:
         """Who holds the socket of this number; ``None`` where that cannot be told."""
@@ -51,13 +51,12 @@ def read_owners(inodes: Collection[int], root: Path = Path("/")) -> Owners:
     """Who holds the sockets of these numbers. Raises ``OSError`` where there is no ``/proc``."""
     wanted = set(inodes)
     found: dict[int, list[Owner]] = {}
-    hidden = 0
     left = MOST_FILES
     processes = sorted(int(name) for name in os.listdir(root / "proc") if name.isascii() and name.isdigit())
-    hidden += max(len(processes) - MOST_PROCESSES, 0)
+    hidden = set(processes[MOST_PROCESSES:])
     for pid in processes[:MOST_PROCESSES]:
         if left <= 0:
-            hidden += 1
+            hidden.add(pid)
             continue
         folder = root / "proc" / str(pid)
         try:
@@ -66,12 +65,12 @@ def read_owners(inodes: Collection[int], root: Path = Path("/")) -> Owners:
         except (FileNotFoundError, ProcessLookupError):
             continue  # ended meanwhile
         except OSError:
-            hidden += 1
+            hidden.add(pid)
             continue
         left -= len(names)
         for inode in numbers & wanted:
             found.setdefault(inode, []).append(Owner(pid, _name(folder)))
-    return Owners({inode: tuple(owners) for inode, owners in found.items()}, hidden)
+    return Owners({inode: tuple(owners) for inode, owners in found.items()}, frozenset(hidden))
 
 
 def _sockets(folder: Path, names: list[str]) -> set[int]:

@@ -67,8 +67,9 @@ def _print_finding(console: Console, finding: Finding) -> None:
         _print_said(console, "" if place else "  seen", line)
     _print_said(console, "  why", finding.cause)
     for mend in finding.mends:
-        label = Text("  mend".ljust(_LABEL), "dim").append(printable(mend.how), "bold green")
-        console.print(label, soft_wrap=True)
+        for place, line in enumerate(mend.how.splitlines()):
+            label = Text(("" if place else "  mend").ljust(_LABEL), "dim").append(printable(line), "bold green")
+            console.print(label, soft_wrap=True)
         _print_said(console, "", mend.effect, "dim")
 
 

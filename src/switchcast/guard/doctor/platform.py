@@ -25,9 +25,10 @@ _DEAF_TUNNELS: Final = frozenset({"wireguard", "ipip", "sit", "ip6tnl", "vti", "
 """Links that pass on what is addressed to the one peer behind them. GRE, VXLAN and tap carry groups."""
 
 _BY_UNICAST: Final = Mend(
-    "udp://HOST:PORT as the endpoint's URL, or the addresses of all hosts in place of the group: "
-    "multicast://239.192.1.1,192.0.2.1,192.0.2.2:4242",
-    "Sends every event to each host by itself, which any network carries; the sender's traffic grows with the hosts.",
+    "udp://HOST:PORT",
+    "As the endpoint's URL, or the addresses of all hosts in place of the group, "
+    "multicast://239.192.1.1,192.0.2.1,192.0.2.2:4242: every event goes to each host by itself, which any network "
+    "carries; the sender's traffic grows with the hosts.",
 )
 
 
@@ -215,9 +216,9 @@ def _bond(facts: Facts, link: Link) -> Iterator[Finding]:
         "takes events as they come, and fragments wait for each other.",
         mends=(
             Mend(
-                f"nmcli connection modify {link.name} bond.options mode=active-backup; nmcli connection up {link.name}"
-                "  (or bond-mode active-backup in /etc/network/interfaces)",
-                "One link carries everything until it fails. The host is off the network for the moment of the change.",
+                f"nmcli connection modify {link.name} bond.options mode=active-backup\nnmcli connection up {link.name}",
+                "Or bond-mode active-backup in /etc/network/interfaces. One link carries everything until it fails. "
+                "The host is off the network for the moment of the change.",
             ),
         ),
     )

@@ -33,7 +33,8 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
     elif facts.on_port and facts.owners is None:
         yield Unchecked(f"who is on port {port}", facts.unread.get("owners", "/proc cannot be read"), _AS_ROOT)
     elif facts.owners is not None and any(facts.owners.of(socket.inode) is None for socket in facts.on_port):
-        why = f"{facts.owners.hidden} processes are other users', and cannot be looked into"
+        count = len(facts.owners.hidden)
+        why = f"{count} process{'es' if count > 1 else ''} cannot be looked into, as those of other users cannot"
         yield Unchecked(f"whose sockets are on port {port}", why, _AS_ROOT)
 
 

@@ -17,7 +17,7 @@ from switchcast.system.links import find_link
 
 __all__ = ["check", "unchecked"]
 
-_RELOAD = "then fs_cli -x reloadxml"
+_RELOAD = "fs_cli -x reloadxml"
 
 
 def check(facts: Facts) -> Iterator[Finding]:
@@ -56,6 +56,11 @@ def unchecked(facts: Facts) -> Iterator[Unchecked]:
     for part in switch.unread:
         yield Unchecked(part.what, part.why, part.how)
     yield from switch_safety.unchecked(switch)
+
+
+def _param(module: ModuleFile, name: str, value: object, effect: str) -> Mend:
+    """Another value in the module's file, and the command that has it read."""
+    return Mend(f'<param name="{name}" value="{value}"/>\n{_RELOAD}', f"The line in {module.path}. {effect}")
 
 
 def _may_run(switch: SwitchFacts) -> bool:
@@ -101,8 +106,8 @@ def _not_loaded(switch: SwitchFacts) -> Iterator[Finding]:
         "does so for it.",
         mends=(
             Mend(
-                '<load module="mod_event_multicast"/> in modules.conf.xml, and fs_cli -x "load mod_event_multicast"',
-                "The switch sends and hears by itself, now and after the next start.",
+                '<load module="mod_event_multicast"/>\nfs_cli -x "load mod_event_multicast"',
+                "The line in modules.conf.xml; the switch sends and hears by itself, now and after the next start.",
             ),
             Mend(
                 "switchcast run with routes between esl://127.0.0.1:8021 and the group",
@@ -135,14 +140,14 @@ def _inactive(facts: Facts, switch: SwitchFacts) -> Iterator[Finding]:
 
 
 def _without_socket(facts: Facts, switch: SwitchFacts) -> str | None:
-    """That a FreeSWITCH which loads the module holds no socket on its port; only where nothing is hidden."""
+    """That a FreeSWITCH which loads the module holds no socket on its port; only where it could be looked into."""
     module, known = switch.module, switch.module_known
     here = [process for process in switch.processes if process.same_network]
     if not known or not here or module is None or module.port != facts.target.port:
         return None
-    if facts.sockets is None or facts.owners is None or facts.owners.hidden:
-        return None
     pids = {process.pid for process in here}
+    if facts.sockets is None or facts.owners is None or pids & facts.owners.hidden:
+        return None
     if any(owner.pid in pids for socket in facts.on_port for owner in facts.owners.of(socket.inode) or ()):
         return None
     return f"{known[0]}, and process {min(pids)} (freeswitch) has no socket on port {module.port}"
@@ -158,7 +163,7 @@ def _source_address(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
             continue
         mends = [
             Mend(
-                f'take <param name="{param}" value="{value}"/> out, {_RELOAD}',
+                f'take <param name="{param}" value="{value}"/> out, then {_RELOAD}',
                 "It hears the group. What it sends leaves by the interface that the routing table has for it.",
             )
         ]
@@ -197,8 +202,10 @@ def _group(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
         ),
         cause="Hosts hear each other only on a group that both have joined.",
         mends=(
-            Mend(
-                f'<param name="address" value="{",".join([*module.address, *missing])}"/> in {module.path}, {_RELOAD}',
+            _param(
+                module,
+                "address",
+                ",".join([*module.address, *missing]),
                 "FreeSWITCH sends to these groups and hears them, besides what it has.",
             ),
             Mend(f"multicast://{module.address[0]}:{module.port} as the endpoint's URL", "The node joins its group."),
@@ -216,10 +223,7 @@ def _port(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
         evidence=(f"{module.at('port')}: {module.port}", f"{facts.target.url}: {facts.target.port}"),
         cause="The port is part of where a datagram goes: on another one it is not heard.",
         mends=(
-            Mend(
-                f'<param name="port" value="{facts.target.port}"/> in {module.path}, {_RELOAD}',
-                "FreeSWITCH sends to that port and listens there.",
-            ),
+            _param(module, "port", facts.target.port, "FreeSWITCH sends to that port and listens there."),
             Mend(f":{module.port} in the endpoint's URL", "The node uses FreeSWITCH's port."),
         ),
     )
@@ -261,9 +265,10 @@ def _bindings(module: ModuleFile) -> Iterator[Finding]:
         evidence=(f"{module.at('bindings')}: bindings are empty",),
         cause="The module sends what its bindings name; without any it only listens.",
         mends=(
-            Mend(
-                '<param name="bindings" value="HEARTBEAT PRESENCE_IN MESSAGE_WAITING CUSTOM sofia::register '
-                f'sofia::unregister"/> in {module.path}, {_RELOAD}',
+            _param(
+                module,
+                "bindings",
+                "HEARTBEAT PRESENCE_IN MESSAGE_WAITING CUSTOM sofia::register sofia::unregister",
                 "It sends what keeps registrations, presence and lamps in step, and no calls.",
             ),
         ),
@@ -278,7 +283,7 @@ def _ttl(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
             title="What FreeSWITCH sends never leaves this host: its TTL is 0.",
             evidence=(f"{module.at('ttl')}: ttl is 0",),
             cause="A datagram to a group with a TTL of 0 is for the host that sends it.",
-            mends=(Mend(f'<param name="ttl" value="1"/> in {module.path}, {_RELOAD}', "It reaches the subnet."),),
+            mends=(_param(module, "ttl", 1, "It reaches the subnet."),),
         )
     elif module.ttl != facts.target.ttl and facts.target.groups:
         yield Finding(
@@ -287,12 +292,7 @@ def _ttl(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
             title=f"FreeSWITCH sends with a TTL of {module.ttl}, the endpoint examined with {facts.target.ttl}.",
             evidence=(f"{module.at('ttl')}: {module.ttl}", f"{facts.target.url}: {facts.target.ttl}"),
             cause="A TTL of n passes n - 1 routers, so one side may reach hosts that the other does not.",
-            mends=(
-                Mend(
-                    f'<param name="ttl" value="{facts.target.ttl}"/> in {module.path}, {_RELOAD}',
-                    "Both reach equally far.",
-                ),
-            ),
+            mends=(_param(module, "ttl", facts.target.ttl, "Both reach equally far."),),
         )
 
 
@@ -316,8 +316,10 @@ def _loopback(facts: Facts, module: ModuleFile) -> Iterator[Finding]:
         cause="A sender decides whether the members on its own host get a copy, and the module's default is that "
         "they do not.",
         mends=(
-            Mend(
-                f'<param name="loopback" value="yes"/> in {module.path}, {_RELOAD}',
+            _param(
+                module,
+                "loopback",
+                "yes",
                 "Members on this host hear it; the switch knows its own events and leaves them.",
             ),
             Mend("esl://127.0.0.1:8021 as the node's source", "It takes the switch's events from the switch itself."),

@@ -19,11 +19,26 @@ _UDP_HEADER = 8
 """Bytes; what a rule compares as the length of a datagram counts them in."""
 
 
+_RELOAD = 'fs_cli -x "reload mod_event_socket"'
+_LEGACY = """\
+openssl_conf = openssl_init
+[openssl_init]
+providers = provider_sect
+[provider_sect]
+default = default_sect
+legacy = legacy_sect
+[default_sect]
+activate = 1
+[legacy_sect]
+activate = 1"""
+
+
 def shield(port: int) -> Mend:
     """What keeps empty datagrams from a stock module."""
     rule = f"udp dport {port} udp length <= {_SHORTEST_READ - 1 + _UDP_HEADER} drop"
     return Mend(
-        "nft add table inet switchcast; nft 'add chain inet switchcast input { type filter hook input priority 0; }'; "
+        "nft 'add table inet switchcast'\n"
+        "nft 'add chain inet switchcast input { type filter hook input priority 0; }'\n"
         f"nft 'add rule inet switchcast input {rule}'",
         f"Drops datagrams of fewer than {_SHORTEST_READ} bytes, which stock ignores or dies of; events are longer. "
         "Beacons of a traced endpoint on that port, which tell of a lost tail, can be as short and would go too.",
@@ -78,11 +93,10 @@ def _psk(switch: SwitchFacts) -> Iterator[Finding]:
         "look whether it got the cipher.",
         mends=(
             Mend(
-                "in openssl.cnf: providers = provider_sect under [openssl_init]; [provider_sect] default = "
-                "default_sect, legacy = legacy_sect; activate = 1 under [default_sect] and "
-                "[legacy_sect]; then restart FreeSWITCH",
-                "Loads the old ciphers for every program that reads this file; OPENSSL_CONF in FreeSWITCH's unit "
-                "names another file for it alone.",
+                _LEGACY,
+                "In openssl.cnf, in place of the sections of these names; then restart FreeSWITCH. Loads the old "
+                "ciphers for every program that reads the file; OPENSSL_CONF in FreeSWITCH's unit names one for it "
+                "alone.",
             ),
             Mend(
                 "no psk in event_multicast.conf.xml, and a sealed endpoint of switchcast in place of the module",
@@ -161,9 +175,9 @@ def _password(switch: SwitchFacts) -> Iterator[Finding]:
         cause="Who is let in there can run any command, hear every call and make calls at your cost.",
         mends=(
             Mend(
-                '<param name="password" value="..."/> in event_socket.conf.xml, with the output of: '
-                'openssl rand -hex 24; then fs_cli -x "reload mod_event_socket"',
-                "Nobody guesses it. Give nodes the same by password_file=, and fs_cli by /etc/fs_cli.conf.",
+                f'<param name="password" value="..."/>\n{_RELOAD}',
+                "The line in event_socket.conf.xml, with what openssl rand -hex 24 prints: nobody guesses it. Give "
+                "nodes the same by password_file=, and fs_cli by /etc/fs_cli.conf.",
             ),
         ),
     )
@@ -197,13 +211,12 @@ def _open(switch: SwitchFacts) -> Iterator[Finding]:
         else "Every host that reaches the port may try passwords, which go over the network as plain text.",
         mends=(
             Mend(
-                '<param name="listen-ip" value="127.0.0.1"/> in event_socket.conf.xml, then fs_cli -x "reload '
-                'mod_event_socket"',
-                "Only this host can connect, a switchcast node on it among them.",
+                f'<param name="listen-ip" value="127.0.0.1"/>\n{_RELOAD}',
+                "The line in event_socket.conf.xml. Only this host can connect, a switchcast node on it among them.",
             ),
             Mend(
-                '<param name="apply-inbound-acl" value="loopback.auto"/>, or a list of your own in acl.conf.xml',
-                "Only the addresses of that list are let in.",
+                f'<param name="apply-inbound-acl" value="loopback.auto"/>\n{_RELOAD}',
+                "The same, or with a list of your own in acl.conf.xml: only its addresses are let in.",
             ),
         ),
     )
