@@ -273,7 +273,7 @@ def test_who_listens_is_told_by_socket_interface_and_port() -> None:
             UdpSocket("10.0.0.1", 4242, 13),
             UdpSocket("0.0.0.0", 4243, 14),  # noqa: S104
         ],
-        Owners({11: (Owner(812, "freeswitch"), Owner(os.getpid(), "python"))}, hidden=3),
+        Owners({11: (Owner(812, "freeswitch"), Owner(os.getpid(), "python"))}, hidden=frozenset({3})),
     )
     assert listening.joined == ("eth0 (239.192.1.1)",)
     assert listening.ports == ("vm3 of br0 (239.192.1.1)",)
