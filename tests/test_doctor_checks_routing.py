@@ -77,6 +77,7 @@ def test_each_fault_is_found(code: str, severity: Severity, changes: dict[str, A
         {"target": target(ttl=4), "senders": (Sender("192.0.2.7", "eth0"),)},
         {"senders": (Sender("fe80::2", "eth0"), Sender("fd42::2", "eth0"))},
         {"target": target(loopback=False), "sockets": (replace(OURS, port=5000),)},
+        {"target": target(interface="lo"), "routes": {GROUP: Route(GROUP, "eth0")}},  # which ``membership`` tells
     ],
 )
 def test_what_is_no_fault_is_not_found(changes: dict[str, Any]) -> None:

@@ -161,6 +161,18 @@ def test_a_command_is_never_broken_and_nothing_can_move_the_cursor(width: int) -
     assert max(map(len, others)) <= max(width, 40)
 
 
+def test_only_what_stands_in_front_is_dim() -> None:
+    console = Console(width=80, highlight=False, force_terminal=True, color_system="standard")
+    finding = Finding(
+        "no-route", Severity.CRITICAL, "Nothing leads there.", ("seen",), "because", (Mend("ip", "well"),)
+    )
+    with console.capture() as captured:
+        print_diagnosis(console, Diagnosis(URL, 1.0, (finding,), (), ()))
+    for said in ("Nothing leads there.", "seen", "because"):
+        assert f"\x1b[0m{said}\n" in captured.get()
+    assert "\x1b[0m\x1b[1;32mip" in captured.get()
+
+
 def test_the_worst_stands_first_and_what_was_not_read_is_told() -> None:
     facts = Facts(target=Target(url=URL, groups=(GROUP,)))
     diagnosis = diagnose(replace(facts, unread={"queries": "a raw socket needs the capability CAP_NET_RAW"}))

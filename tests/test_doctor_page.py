@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from switchcast.guard.doctor.switch_safety import LEGACY, shield
+
 ROOT: Final = Path(__file__).parent.parent
 PAGE: Final = (ROOT / "docs/doctor.md").read_text(encoding="utf-8")
 FOR_REAL: Final = (
@@ -46,6 +48,11 @@ def test_every_code_has_its_section_and_every_section_its_code() -> None:
     assert len(sections) == len(set(sections))
     assert set(sections) == codes_in_code()
     assert PAGE.count(" Mend: ") + PAGE.count("\nMend: ") == len(sections)
+
+
+def test_commands_that_the_page_gives_whole_are_the_findings_own() -> None:
+    for mend in (shield(4242).how, LEGACY):
+        assert f"\n{mend}\n```" in PAGE
 
 
 def strings_in(path: Path) -> set[str]:

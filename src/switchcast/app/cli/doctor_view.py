@@ -68,8 +68,7 @@ def _print_finding(console: Console, finding: Finding) -> None:
     _print_said(console, "  why", finding.cause)
     for mend in finding.mends:
         for place, line in enumerate(mend.how.splitlines()):
-            label = Text(("" if place else "  mend").ljust(_LABEL), "dim").append(printable(line), "bold green")
-            console.print(label, soft_wrap=True)
+            _print_line(console, ("" if place else "  mend").ljust(_LABEL), printable(line), "bold green")
         _print_said(console, "", mend.effect, "dim")
 
 
@@ -88,4 +87,9 @@ def _print_said(console: Console, label: str | None, said: str, style: str = "")
     lines = textwrap.wrap(printable(said), width, break_long_words=False, break_on_hyphens=False) or [""]
     for place, line in enumerate(lines):
         front = "" if label is None or place else label
-        console.print(Text(front.ljust(indent), "dim").append(line, style), soft_wrap=True)
+        _print_line(console, front.ljust(indent), line, style)
+
+
+def _print_line(console: Console, front: str, said: str, style: str) -> None:
+    """Only what stands in front is dim."""
+    console.print(Text().append(front, "dim").append(said, style), soft_wrap=True)

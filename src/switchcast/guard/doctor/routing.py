@@ -41,7 +41,7 @@ def _routes(facts: Facts) -> Iterator[Finding]:
         if isinstance(way, Unroutable):
             if not group or named is None:
                 yield _no_route(facts, way, group)
-        elif group and named is not None and link is not None and way.interface != link.name:
+        elif group and named is not None and link is not None and way.interface != link.name and not link.loopback:
             yield _routed_elsewhere(way, link)
 
 

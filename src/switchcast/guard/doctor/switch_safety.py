@@ -9,7 +9,7 @@ from switchcast.guard.doctor.switch_facts import EventSocketFile, SwitchFacts, S
 from switchcast.guard.finding import Finding, Mend, Severity
 from switchcast.system.firewall import Firewall, Test
 
-__all__ = ["check", "shield", "unchecked"]
+__all__ = ["LEGACY", "check", "shield", "unchecked"]
 
 _EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - what is looked for
 _LOOPBACK_ACLS = frozenset({"loopback.auto"})
@@ -20,7 +20,7 @@ _UDP_HEADER = 8
 
 
 _RELOAD = 'fs_cli -x "reload mod_event_socket"'
-_LEGACY = """\
+LEGACY = """\
 openssl_conf = openssl_init
 [openssl_init]
 providers = provider_sect
@@ -31,6 +31,7 @@ legacy = legacy_sect
 activate = 1
 [legacy_sect]
 activate = 1"""
+"""What has OpenSSL 3 load its old ciphers: lines of ``openssl.cnf`` (config(5))."""
 
 
 def shield(port: int) -> Mend:
@@ -93,7 +94,7 @@ def _psk(switch: SwitchFacts) -> Iterator[Finding]:
         "look whether it got the cipher.",
         mends=(
             Mend(
-                _LEGACY,
+                LEGACY,
                 "In openssl.cnf, in place of the sections of these names; then restart FreeSWITCH. Loads the old "
                 "ciphers for every program that reads the file; OPENSSL_CONF in FreeSWITCH's unit names one for it "
                 "alone.",
