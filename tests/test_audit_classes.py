@@ -89,7 +89,7 @@ def test_the_recording_under_a_key_is_classed_like_the_plain_one(psk_datagrams: 
     assert alarms == set()
 
 
-@pytest.mark.parametrize("origin", ["wiki", "invented", "public", "foreign-1", "foreign-2", "foreign-3"])
+@pytest.mark.parametrize("origin", ["wiki", "invented", "public", "foreign-1", "foreign-2", "foreign-3", "foreign-4"])
 def test_values_that_were_held_out_are_classed_too(origin: str) -> None:
     classifier = Classifier()
     rows = [row for row in labelled_values() if row.origin == origin]
@@ -272,6 +272,41 @@ def test_what_stands_in_a_url_is_decoded() -> None:
 def test_an_address_that_is_itself_a_key(value: str, leaks: list[Leak]) -> None:
     """Whoever has such a URL may use it."""
     assert [match.leak for match in Classifier().of("CHANNEL_EXECUTE", "Application-Data", value)] == leaks
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "leaks"),
+    [
+        ("variable_note_to_self", "pay 4111 1111 1111 1111 now", [Leak.CREDENTIALS]),
+        ("variable_x", "378282246310005", [Leak.CREDENTIALS]),
+        ("variable_x", "5555-5555-5555-4444", [Leak.CREDENTIALS]),
+        ("variable_x", "4111 1111 1111 1112", []),
+        ("variable_x", "1764000000123456", []),
+        ("variable_x", "4111111111111111.5", []),
+        ("variable_call_uepoch", "4111111111111111", []),
+        ("DTMF-Digits", "4111111111111111", [Leak.DTMF]),
+    ],
+)
+def test_a_payment_card_is_known_by_its_check_digit(header: str, value: str, leaks: list[Leak]) -> None:
+    assert [match.leak for match in Classifier().of("CHANNEL_ANSWER", header, value)] == leaks
+    if "x" in header:
+        assert [match.leak for match in Classifier().of_body("API", value.encode())] == leaks
+
+
+@pytest.mark.parametrize(
+    ("value", "leaks"),
+    [
+        ("e3ab3533-3b99-4965-8f4d-6398c3761426 caller_pin 8642", [Leak.CREDENTIALS, Leak.CALL]),
+        ("e3ab3533-3b99-4965-8f4d-6398c3761426 effective_caller_id_name Ann Lee", [Leak.NAMES, Leak.CALL]),
+        ("uuid_setvar e3ab3533-3b99-4965-8f4d-6398c3761426 crm_phone 1000", [Leak.NUMBERS, Leak.CALL]),
+        ("uuid_send_dtmf e3ab3533-3b99-4965-8f4d-6398c3761426 12#", [Leak.DTMF, Leak.CALL]),
+        ("e3ab3533-3b99-4965-8f4d-6398c3761426 hangup_after_bridge true", [Leak.CALL]),
+    ],
+)
+def test_what_a_command_sets_is_read_as_a_header(value: str, leaks: list[Leak]) -> None:
+    matches = Classifier(reveal=True).of("API", "API-Command-Argument", value)
+    assert [match.leak for match in matches] == leaks
+    assert not [match for match in matches if match.leak is not Leak.CREDENTIALS and "8642" in match.evidence]
 
 
 def test_each_element_of_an_array_is_looked_at() -> None:

@@ -113,8 +113,8 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *crypto-line *srtp*key* *-psk psk *credential* *-sessid sessid *cookie *jsessionid *-otp otp
         *security-code *-cvv cvv *-cvc cvc *card-number *card-no *cardnum* *-iban iban *-ssn ssn *ice-pwd
         *zrtp-sas* *master-key *auth-key *-dsn dsn *connection-string *-bearer *-jwt jwt *encryption-key
-        *hash-key *otp-code *one-time-* *basic-auth *-signature *-pin-* *session-key *signing-key *secure-key
-        *authentication-info *push-token *rspauth
+        *hash-key *otp-code *one-time-* *basic-auth *-signature signature *-pin-* *session-key *signing-key *secure-key
+        *authentication-info *push-token *rspauth ssn-* *-ssn-*
         """,
     ),
     (
@@ -123,7 +123,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         dtmf-digit dtmf dtmf-digits dtmf-string digits *digits-dialed *collected-digits *digits-collected
         *digits-received *digits-pressed *-dtmf-digits *-digits *-digit *entered-digits *read-result *-dtmf
         *terminator-used *menu-choice *menu-selection *ivr-input *pagd-input *user-input *caller-input *keypress
-        *-pressed *-menu-exit-digit
+        *survey-answer *-pressed *-menu-exit-digit
         """,
     ),
     (
@@ -133,6 +133,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         chat-body chat-text body text *-text sms *-sms-body comment *-comment comments *-note note notes *-notes
         *memo user-to-user *-uui uui *-title title *speech-result* detected-speech *-utterance utterance *asr-result
         *asr-text *stt-result *stt-text *recognition-result summary *-summary
+        *transcription-partial *transcription-final *transcription-text *transcription-result *-say
         email-body *-remark* *-description-text presence-note *-prompt-text say-text *tts-text call-info-text
         content-preview chat-message
         """,
@@ -191,7 +192,7 @@ _TABLE: Final[tuple[tuple[Meaning, str], ...]] = (
         *presence-id *-aor aor *-recipient recipient *-callee callee *-caller caller *-peer-number
         *-contact-user from-number to-number *-from-number *-to-number *contact-number *customer-number
         *-number-dialed *outbound-id *caller-username from to *-chat-to *-chat-from *-email email *-mailto
-        mailto *-mail-to *-number *-ext *phone[0-9]
+        mailto *-mail-to *-number *-ext *phone[0-9] *-destination
         """,
     ),
     (

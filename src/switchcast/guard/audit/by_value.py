@@ -19,7 +19,17 @@ from typing import Any, Final
 from switchcast.errors import MissingExtra, UsageError
 from switchcast.guard.audit.leaks import Leak
 
-__all__ = ["MOST_LOOKED_AT", "OWN_USERS", "Clue", "Numbers", "clues_in", "says_nothing", "without_credentials"]
+__all__ = [
+    "MOST_LOOKED_AT",
+    "OWN_USERS",
+    "TOKEN",
+    "Clue",
+    "Numbers",
+    "clues_in",
+    "says_nothing",
+    "without_cards",
+    "without_credentials",
+]
 
 Clue = tuple[Leak, str]
 """What is given away, and the piece of the value that does."""
@@ -56,7 +66,7 @@ _CREDENTIALS: Final = tuple(
         r"[?&](?:sig|key|auth|session|sid|[\w-]*signature)=[^\s&#\"']{8,}",
         r"\bodbc://[^\s:]+:[^\s:]+:\S+",
         r"(?:\A|\bauth\s+)ClueCon\Z",
-        r"\b(?:gh[pousr]_|sk_(?:live|test)_|xox[abp]-|AKIA)[\w-]{10,}",
+        r"\b(?:gh[pousr]_|sk_(?:live|test)_|sk-(?=[\w-]*\d)|xox[abp]-|AKIA)[\w-]{10,}",
     )
 )
 _OPENING: Final = re.compile(
@@ -65,9 +75,15 @@ _OPENING: Final = re.compile(
 """The last part of a URL's path, where it is what opens it: with a digit, a small letter and a capital, so that it is
 no word and no UUID."""
 _HINTS: Final = (
-    "pass a= inline: bearer basic token eyj digest secret private a1-hash key pwd pin psk :// cluecon gh sk_ xox akia"
+    "pass a= inline: bearer basic token eyj digest secret private a1-hash key pwd pin psk :// cluecon gh sk_ sk- xox "
+    "akia"
 ).split()
 """A look for these instead of a dozen searches: a value without any of them holds no credential known by itself."""
+
+_CARD: Final = re.compile(
+    r"(?<![\w.+-])(?:[3-6]\d{3}([ -])\d{4}\1\d{4}\1\d{3,7}|[456]\d{15}|3[47]\d{13})(?![\w.-])", re.ASCII
+)
+"""Payment cards as they are printed on them, or their 15 or 16 digits; whether it is one its check digit tells."""
 
 _AUDIO: Final = "wav|mp3|ogg|opus|gsm|amr|g722|ul|al|ulaw|alaw|pcma|pcmu|mp4|m4a|webm|mkv|tiff?|h264"
 _RECORDING: Final = re.compile(
@@ -81,7 +97,7 @@ _ADDRESS: Final = re.compile(rf"(?<![\w.+%-])(sips?:)?([\w.!~*'+%=$&-]+)(?::[^\s
 _SIP_URI: Final = re.compile(r"(?<!\w)sips?:([\w.!~*'+%=$&-]+)(?:@[\w.-]+)", re.IGNORECASE)
 OWN_USERS: Final = re.compile(r"mod_sofia|gw\+.*|freeswitch", re.IGNORECASE)
 """What the switch calls itself in its own contacts."""
-_TOKEN: Final = re.compile(r"(?=.*\d)[0-9a-f-]{12,}|[0-9a-f]{6,}(?:-[0-9a-f]{4,}){2,}", re.IGNORECASE)
+TOKEN: Final = re.compile(r"(?=.*\d)[0-9a-f-]{12,}|[0-9a-f]{6,}(?:-[0-9a-f]{4,}){2,}", re.IGNORECASE)
 """The left part of a SIP Call-ID."""
 _TEL: Final = re.compile(r"(?<!\w)tel:(\+?[\d().-]{3,})", re.IGNORECASE)
 _DIAL: Final = re.compile(
@@ -165,6 +181,20 @@ def without_credentials(text: str) -> tuple[str, str | None]:
     return text, first
 
 
+def without_cards(text: str) -> tuple[str, str | None]:
+    """``text`` with the numbers of payment cards in it blanked out, and the first of them."""
+    cards = [match[0] for match in _some(_CARD, text) if _has_check_digit(match[0])]
+    for card in cards:
+        text = text.replace(card, "\n")
+    return text, cards[0] if cards else None
+
+
+def _has_check_digit(number: str) -> bool:
+    """Luhn's: every other digit doubled, from the last but one on, all digits of that add up to tens (ISO 7812)."""
+    digits = [int(digit) for digit in reversed(number) if digit.isdigit()]
+    return sum(sum(divmod(digit * (1 + place % 2), 10)) for place, digit in enumerate(digits)) % 10 == 0
+
+
 def clues_in(text: str, numbers: Numbers, *, measure: bool = False) -> Iterator[Clue]:
     """What ``text``, from which credentials were taken out, gives away; the same class possibly more than once.
 
@@ -201,7 +231,7 @@ def _addresses(text: str) -> Iterator[Clue]:
         scheme, user, _ = match.groups()
         if OWN_USERS.fullmatch(user):
             yield Leak.TOPOLOGY, match[0]
-        elif not scheme and _TOKEN.fullmatch(user):
+        elif not scheme and TOKEN.fullmatch(user):
             yield Leak.CALL, user
         else:
             yield Leak.SIP, match[0]

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from switchcast.guard.audit.by_name import Meaning, meaning_of
-from switchcast.guard.audit.by_value import MOST_LOOKED_AT, Clue, Numbers, clues_in, without_credentials
+from switchcast.guard.audit.by_value import MOST_LOOKED_AT, Clue, Numbers, clues_in, without_cards, without_credentials
 from switchcast.guard.audit.leaks import By, Leak, Match
 from switchcast.guard.audit.masking import masked, revealed
 from switchcast.guard.audit.readings import (
@@ -29,6 +29,8 @@ __all__ = ["Classifier"]
 
 _ARRAY: Final = "ARRAY::"
 _MOST_ELEMENTS: Final = 16
+_NO_CARDS: Final = frozenset({Meaning.PLAIN, Meaning.MEASURE, Meaning.DIGITS, Meaning.CALL, Meaning.SYSTEM})
+"""Under names with these meanings long numbers are no cards, or are told as what they were: pressed."""
 _JSON: Final = ("{", "[")
 _NONE: Final = frozenset[Leak]()
 _MESSAGES: Final = re.compile(
@@ -62,14 +64,7 @@ class Classifier:
         if meaning is Meaning.CREDENTIAL:
             self._take(found, "name", read(kind, meaning, value))
             return _worst_first(found)
-        # Credentials are cut out first, or the evidence of something else could hold a piece of one.
-        text, credential = without_credentials(_decoded(value[:MOST_LOOKED_AT]))
-        if credential is not None:
-            self._take(found, "value", [(Leak.CREDENTIALS, credential)])
-        if meaning is Meaning.COMMAND and "=" in text:
-            text, credential = without_assigned(kind, text)
-            if credential is not None:
-                self._take(found, "name", [(Leak.CREDENTIALS, credential)])
+        text = self._without_secrets(found, kind, meaning, _decoded(value[:MOST_LOOKED_AT]))
         if tells_nothing(meaning, text):
             return _worst_first(found)
         text = self._members(found, "value", kind, text)
@@ -89,21 +84,37 @@ class Classifier:
         if text.strip() and _MESSAGES.fullmatch(kind):
             self._take(found, "body", [(Leak.CONTENT, text)])
         text, credential = without_credentials(_decoded(text))
-        if credential is not None:
-            self._take(found, "body", [(Leak.CREDENTIALS, credential)])
+        self._take_secret(found, "body", credential)
+        text, card = without_cards(text)
+        self._take_secret(found, "body", card)
         text = self._members(found, "body", kind, text)
         self._take(found, "body", clues_in(text, self._numbers))
         return _worst_first(found)
+
+    def _without_secrets(self, found: dict[Leak, Match], kind: str, meaning: Meaning, text: str) -> str:
+        """Cut credentials out before the others look, whose evidence could hold a piece of one."""
+        text, credential = without_credentials(text)
+        self._take_secret(found, "value", credential)
+        if meaning not in _NO_CARDS:
+            text, card = without_cards(text)
+            self._take_secret(found, "value", card)
+        if meaning is Meaning.COMMAND:
+            text, credential = without_assigned(kind, text)
+            self._take_secret(found, "name", credential)
+        return text
 
     def _members(self, found: dict[Leak, Match], by: By, kind: str, text: str) -> str:
         """Take what the members of JSON give away by their names; ``text`` without those that are credentials."""
         if not text.lstrip().startswith(_JSON) or '"' not in text:
             return text
         text, credential = without_members(kind, text)
-        if credential is not None:
-            self._take(found, by, [(Leak.CREDENTIALS, credential)])
+        self._take_secret(found, by, credential)
         self._take(found, by, members_of(kind, text))
         return text
+
+    def _take_secret(self, found: dict[Leak, Match], by: By, secret: str | None) -> None:
+        if secret is not None:
+            self._take(found, by, [(Leak.CREDENTIALS, secret)])
 
     def _take(self, found: dict[Leak, Match], by: By, clues: Iterable[Clue]) -> None:
         for leak, text in clues:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from switchcast.guard.audit.by_name import Meaning, meaning_of
-from switchcast.guard.audit.by_value import OWN_USERS, Clue, says_nothing
+from switchcast.guard.audit.by_value import OWN_USERS, TOKEN, Clue, says_nothing
 from switchcast.guard.audit.leaks import Leak
 
 __all__ = ["MISTAKEN", "members_of", "read", "tells_nothing", "without_assigned", "without_members"]
@@ -35,6 +35,7 @@ _PRESSED: Final = re.compile(r"[0-9*#a-dw,+ @]*[0-9*#][0-9*#a-dw,+ @]*", re.IGNO
 _PARTY_DIGITS: Final = re.compile(r"(?<![\w.])\+?(?:\d[\s().-]?){0,24}[\d*#]{2,24}(?![\w.])")
 _IN_TRANSFER: Final = re.compile(r"\d{10}:[0-9a-f-]{36}:\w+:([^/|]*)")
 _USER: Final = re.compile(r"[^\W\d][\w.+-]{0,63}")
+_FULL_NAME: Final = re.compile(r"[^\W\d_][^\W\d_'.-]*(?: [^\W\d_][^\W\d_'.-]*){1,3}")
 _SERVICES: Final = frozenset("operator voicemail conference park parking echo queue ivr start stop s h t i".split())
 """What stands where a number could, and is nobody."""
 _SOURCE: Final = re.compile(r".*\.(?:c|cpp|lua|js|py|so)|mod_\w+")
@@ -51,7 +52,9 @@ _IP: Final = re.compile(r"\[?[0-9a-f:.]*[:.][0-9a-f:.]*\]?(?::\d+)?", re.IGNOREC
 
 _ASSIGNED: Final = re.compile(r"([A-Za-z][\w:-]{1,60})=(?:'([^']*)'|([^,}\]]*))")
 _CHAT: Final = re.compile(r"[\w.-]+\|[^|]*@[^|]*\|[^|]*@?[^|]*\|([^|]+)(?:\|.*)?", re.DOTALL)
-_UUID_AND: Final = re.compile(rf"{_UUID.pattern} (.+)", re.DOTALL)
+_UUID_AND: Final = re.compile(rf"(?:\w+ )?{_UUID.pattern} (.+)", re.DOTALL | re.IGNORECASE)
+_VARIABLE: Final = re.compile(rf"(?:\w+ )?{_UUID.pattern} ([A-Za-z][\w:-]{{1,60}}) (.+)", re.DOTALL | re.IGNORECASE)
+"""What ``uuid_setvar`` is told."""
 _NAME_AND_NUMBER: Final = re.compile(r"([^|]*[^\W\d][^|]*)\|(\+?\d+)")
 _EXTENSION: Final = re.compile(
     r"(\+?\d{3,})@[\w-]+|(?:[a-z_]+ )*[\w-]+(?:\.[\w-]+)+ (\d{2,})|(?:.*\bvalet_park:)?\w*(?:lot|park)\w* (\d{3,})"
@@ -76,7 +79,7 @@ def read(kind: str, meaning: Meaning, value: str) -> Iterator[Clue]:
     reading = _READINGS.get(meaning)
     if reading is None or tells_nothing(meaning, value):
         return
-    if meaning is Meaning.COMMAND and "=" in value:
+    if meaning is Meaning.COMMAND:
         yield from _assigned(kind, value)
     yield from reading(value)
 
@@ -121,6 +124,10 @@ def without_assigned(kind: str, value: str) -> tuple[str, str | None]:
         return "\n"
 
     value = _ASSIGNED.sub(blank, value)
+    variable = _VARIABLE.fullmatch(value)
+    if variable is not None and meaning_of(kind, variable[1]) is Meaning.CREDENTIAL:
+        credentials.append(variable[2])
+        value = value[: variable.start(2)]
     return value, credentials[0] if credentials else None
 
 
@@ -150,7 +157,10 @@ def _recording(value: str) -> Iterator[Clue]:
 def _party(value: str) -> Iterator[Clue]:
     if "@" in value:
         user = value.partition("@")[0].removeprefix("sip:").rpartition("<sip:")[2]
-        yield (Leak.TOPOLOGY if OWN_USERS.fullmatch(user) else Leak.SIP), value
+        if OWN_USERS.fullmatch(user):
+            yield Leak.TOPOLOGY, value
+        elif "<" in value or ":" in value.partition("@")[0] or TOKEN.fullmatch(user) is None:
+            yield Leak.SIP, value
         return
     moved = _IN_TRANSFER.search(value)
     value = _UUID.sub(" ", value if moved is None else moved[1])
@@ -159,6 +169,8 @@ def _party(value: str) -> Iterator[Clue]:
         yield Leak.NUMBERS, digits[0]
     elif _USER.fullmatch(value) and not _SOURCE.fullmatch(value) and value.lower() not in _SERVICES:
         yield Leak.SIP, value
+    elif _FULL_NAME.fullmatch(value):
+        yield Leak.NAMES, value
 
 
 def _room(value: str) -> Iterator[Clue]:
@@ -215,12 +227,20 @@ def _command(value: str) -> Iterator[Clue]:
 
 
 def _assigned(kind: str, value: str) -> Iterator[Clue]:
-    """Each ``name=value`` in a command is read as a header of that name."""
-    for _, match in zip(range(_MOST_ASSIGNMENTS), _ASSIGNED.finditer(value), strict=False):
-        name, quoted, bare = match.groups()
+    """Each ``name=value`` in a command, and the variable that it sets, is read as a header of that name."""
+    given = [(name, quoted or bare or "") for name, quoted, bare in _some_assigned(value)]
+    variable = _VARIABLE.fullmatch(value)
+    if variable is not None:
+        given.append((variable[1], variable[2]))
+    for name, text in given:
         meaning = meaning_of(kind, name)
         if meaning is not Meaning.COMMAND:
-            yield from read(kind, meaning, quoted or bare or "")
+            yield from read(kind, meaning, text)
+
+
+def _some_assigned(value: str) -> Iterator[tuple[str, ...]]:
+    for _, match in zip(range(_MOST_ASSIGNMENTS), _ASSIGNED.finditer(value), strict=False):
+        yield match.groups()
 
 
 _READINGS: Final[Mapping[Meaning, Callable[[str], Iterator[Clue]]]] = {
