@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,25 @@ def test_check_tells_warnings_on_standard_error(capsys: pytest.CaptureFixture[st
     printed = capsys.readouterr()
     assert printed.out == f"{VANILLA}: 2 endpoints, 2 routes, 0 rules\n"
     assert printed.err.startswith(f"switchcast: warning: {VANILLA}")
+
+
+def test_check_tells_which_extras_are_missing(tmp_path: Path) -> None:
+    text = '[metrics]\n[api]\naudit = true\n[[rule]]\nname = "r"\non = "TRAP"\nwebhook = "http://127.0.0.1:9/"\n'
+    path = lay_out(tmp_path, text)
+    without = "import sys; sys.modules |= dict.fromkeys(['prometheus_client', 'fastapi', 'phonenumbers', 'httpx'])\n"
+    program = f"{without}from switchcast.app.cli import main; main()"
+    command = [sys.executable, "-c", program, "config", "check", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    for where, extra in (
+        (":1: metrics", "metrics"),
+        (":2: api", "api"),
+        (":3: api.audit", "audit"),
+        (":7: rule[1].webhook", "webhook"),
+    ):
+        told = f"switchcast: warning: {path}{where}: needs an optional dependency: pip install 'switchcast[{extra}]'"
+        assert told in ended.stderr.splitlines()
+    assert "optional dependency" not in "".join(load(path).warnings), "here they are all installed"
 
 
 def test_check_raises_every_mistake_with_exit_code_78(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from switchcast._native import Matcher
 from switchcast.app.api.settings import SHORTEST_TOKEN, ApiSettings
 from switchcast.app.config.endpoint_checks import EndpointChecks
+from switchcast.app.config.extras import missing_extras
 from switchcast.app.config.locate import Path
 from switchcast.app.config.model import FileSettings, RouteSettings
 from switchcast.app.config.problems import Problems
@@ -66,6 +67,8 @@ class Checks:
             self._named(sink, "sink", ("peers", "to", index), settings)
         for index, switch in enumerate(settings.views.ask or ()):
             self._switch(switch, ("views", "ask", index), settings)
+        for extra_path, sentence in missing_extras(settings):
+            self.problems.warn(extra_path, sentence)
         self._unused(settings)
         return settings.model_copy(update={"route": tuple(routes)})
 
