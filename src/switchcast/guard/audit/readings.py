@@ -123,7 +123,8 @@ def without_assigned(kind: str, value: str) -> tuple[str, str | None]:
         credentials.append(quoted or bare)
         return "\n"
 
-    value = _ASSIGNED.sub(blank, value)
+    if "=" in value:
+        value = _ASSIGNED.sub(blank, value)
     variable = _VARIABLE.fullmatch(value)
     if variable is not None and meaning_of(kind, variable[1]) is Meaning.CREDENTIAL:
         credentials.append(variable[2])
@@ -239,6 +240,8 @@ def _assigned(kind: str, value: str) -> Iterator[Clue]:
 
 
 def _some_assigned(value: str) -> Iterator[tuple[str, ...]]:
+    if "=" not in value:
+        return
     for _, match in zip(range(_MOST_ASSIGNMENTS), _ASSIGNED.finditer(value), strict=False):
         yield match.groups()
 
