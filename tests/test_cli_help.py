@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import pytest
+from command_line import switchcast as typed
 from test_cli import CAPTURE, ENVIRONMENT, PATIENCE, SWITCHCAST, lines_of, switchcast
 
 
@@ -24,6 +25,19 @@ def test_the_usage_line_names_arguments_as_unix_does() -> None:
     assert usage["pipe"] == "Usage: switchcast pipe [OPTIONS] SOURCE SINK..."
     assert usage["run"] == "Usage: switchcast run [OPTIONS] [FILE]"
     assert "<" not in switchcast("pipe", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["tail", "-v", CAPTURE], "-v goes in front of the command: switchcast -v tail (see"),
+        (["rules", "log", "--log-format", "json"], "switchcast --log-format rules log (see"),
+        (["tail", "--wher", "x", CAPTURE], "No such option: --wher (Possible options: --help, --where) (see"),
+    ],
+)
+def test_an_option_in_the_wrong_place_is_told_where_it_goes(words: list[str], told: str) -> None:
+    refused = typed(*words)
+    assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
 
 
 def test_nothing_asked_for_shows_the_help() -> None:

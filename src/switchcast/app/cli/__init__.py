@@ -149,6 +149,9 @@ def _complain_of_usage(error: typer.TyperException) -> int:
         print(message, file=sys.stderr)
         return error.exit_code
     path = context.command_path if context else "switchcast"
+    option = getattr(error, "option_name", None)
+    if context is not None and any(option in param.opts for param in context.find_root().command.params):
+        message = f"{option} goes in front of the command: {path.replace(' ', f' {option} ', 1)}"
     return _complain(f"{message.rstrip('.')} (see {path} --help)", error.exit_code)
 
 
