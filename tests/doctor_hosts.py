@@ -95,7 +95,7 @@ def drop_in(host: Host, family: str, hook: str, match: str) -> None:
 
 Orders = list[tuple[Host, list[str]]]
 """Hosts, and what their doctors are told."""
-WAITS: Final = ("400ms", "1s", "2s", "4s", "8s")
+WAITS: Final = ("250ms", "1s", "2s", "4s", "8s")
 """How long is listened until all shows; more than the first only where the machine is busy."""
 
 
