@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keyfiles import group, written
 from rich.console import Console
 
 from switchcast.app.cli import main
@@ -100,6 +101,16 @@ def test_who_interrupts_the_wait_is_not_held_up(signals: int) -> None:
         said, complaint = waiting.communicate()
     assert (said, complaint) == ("", "")
     assert waiting.returncode in ({128 + signal.SIGINT} if signals == 1 else {128 + signal.SIGINT, -signal.SIGINT})
+
+
+def test_a_file_of_keys_that_the_endpoint_would_refuse_is_told(tmp_path: Path) -> None:
+    file = written(tmp_path / "group.key", group(), mode=0o644)
+    url = f"multicast://239.192.7.2:4298?interface=lo&mode=sealed&key_file={file}"
+    told = json.loads(doctor(url, "--wait", "100ms", "--json").stdout)["endpoints"][0]["unchecked"]
+    (keys,) = (each for each in told if each["what"] == "the endpoint's keys")
+    assert keys["why"] == f"{file}: others may read this secret (mode 0644); run: chmod 600 {file}"
+    file.chmod(0o600)
+    assert "the endpoint's keys" not in doctor(url, "--wait", "100ms").stdout
 
 
 def test_endpoints_of_a_configuration_are_examined_together(tmp_path: Path) -> None:

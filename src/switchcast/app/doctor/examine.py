@@ -37,6 +37,7 @@ __all__ = ["CHECKS", "SCHEMES", "Check", "Diagnosis", "diagnose", "examine", "pr
 SCHEMES: Final = ("multicast", "udp", "esl")
 
 _AS_ROOT: Final = "run it as root: sudo switchcast doctor"
+_KEYS: Final = "mend the file, or run it as root: with a file that is refused the endpoint does not start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ _NAMES: Final = {
     "queries": "whether the network has a querier",
     "sightings": "datagrams that this host itself drops",
     "clock": "the clock",
+    "keys": "the endpoint's keys",
 }
 """Facts that no check says of when they could not be read."""
 
@@ -164,7 +166,7 @@ def prepare(url: EndpointUrl) -> None:
         raise UsageError(
             f"{url}: the doctor examines multicast:, udp: and esl: endpoints; {url.scheme}: endpoints have no network"
         )
-    with contextlib.suppress(EndpointDenied):  # a file of secrets that this user may not read; nothing here needs it
+    with contextlib.suppress(EndpointDenied):  # a file of secrets that this user may not read, which is told later
         make_endpoint(url)
 
 
@@ -188,7 +190,9 @@ def diagnose(facts: Facts, checks: Sequence[Check] = CHECKS) -> Diagnosis:
     findings: list[Finding] = []
     healthy: list[str] = []
     unchecked = [
-        Unchecked(name, facts.unread[member], _AS_ROOT) for member, name in _NAMES.items() if member in facts.unread
+        Unchecked(name, facts.unread[member], _KEYS if member == "keys" else _AS_ROOT)
+        for member, name in _NAMES.items()
+        if member in facts.unread
     ]
     for check in checks:
         found = list(check.find(facts))

@@ -19,6 +19,7 @@ from switchcast.app.doctor.switch_files import read_switch
 from switchcast.endpoints.url import EndpointUrl
 from switchcast.errors import EndpointDenied, EndpointUnavailable, SwitchcastError, UrlError
 from switchcast.guard.doctor.facts import Facts, Queries, Sender, Target
+from switchcast.keys import load_group_keys
 from switchcast.system.clock import clock_step, read_clock, read_times
 from switchcast.system.counters import read_counters
 from switchcast.system.firewall import read_firewall
@@ -113,6 +114,7 @@ def _read_before(reading: _Reading, target: Target, url: EndpointUrl) -> Facts:
     """What the host tells before the probe has opened a socket."""
     links = reading.take("links", read_links)
     psk = reading.take("psk", url.secret, "psk")
+    reading.take("keys", _read_keys, url)
     return Facts(
         target=target,
         links=links,
@@ -126,6 +128,12 @@ def _read_before(reading: _Reading, target: Target, url: EndpointUrl) -> Facts:
         clock=reading.take("clock", read_clock),
         switch=read_switch(psk, "psk" not in reading.unread),
     )
+
+
+def _read_keys(url: EndpointUrl) -> None:
+    """Read the endpoint's file of keys as the endpoint will, and keep nothing of it. Raises what the endpoint would."""
+    if (file := url.text("key_file")) is not None:
+        load_group_keys(file, looking=True)
 
 
 def _read_after(reading: _Reading, before: Facts, probe: Probe, listeners: _Listeners) -> Facts:

@@ -10,6 +10,7 @@ from typing import Final
 
 from switchcast.guard.doctor.facts import Facts, Unchecked
 from switchcast.guard.finding import Finding, Mend, Severity
+from switchcast.system.clock import Clock
 from switchcast.system.links import Link
 from switchcast.system.platform import Medium
 
@@ -17,6 +18,9 @@ __all__ = ["check", "known", "unchecked"]
 
 FRESH_SECONDS: Final = 30.0
 """How far the clocks of two hosts may be apart where a stream is admitted by its time (``docs/repair.md``)."""
+
+MOST_ERROR: Final = 16.0
+"""Seconds, NTP_PHASE_LIMIT of ``linux/timex.h``: the bound of a clock of which nothing is known."""
 
 _STEP_SECONDS: Final = 1.0
 """A step below this is a clock being put right."""
@@ -224,6 +228,13 @@ def _bond(facts: Facts, link: Link) -> Iterator[Finding]:
     )
 
 
+def _error_told(clock: Clock) -> str:
+    """The kernel lets its bound grow up to ``MOST_ERROR`` while nobody tells it better."""
+    if clock.largest_error >= MOST_ERROR:
+        return "and the kernel does not know how far off it is"
+    return f"off by at most {clock.largest_error:g} s"
+
+
 def _clock(facts: Facts) -> Iterator[Finding]:
     """Nothing in stock mode looks at a clock."""
     clock = facts.clock
@@ -251,7 +262,7 @@ def _clock(facts: Facts) -> Iterator[Finding]:
             code="clock-not-synchronised",
             severity=Severity.NOTICE,
             title="The kernel holds its clock for not synchronised.",
-            evidence=(f"adjtimex says: not synchronised, off by up to {clock.largest_error:g} s as far as it knows",),
+            evidence=(f"adjtimex says: not synchronised, {_error_told(clock)}",),
             cause=f"No time service runs, or it has not reached its source, or it does not tell the kernel. {admitted}",
             mends=(service,),
         )
