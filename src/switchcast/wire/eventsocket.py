@@ -74,17 +74,24 @@ _TO_BE_LOOKED_AT = re.compile(rb"[% \r\n\0]")
 _UNCARRIED_NAME = re.compile(rb"[:\[\r\n\0]")
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What a switch sends: a header block and, where it has ``Content-Length``, a body."""
+class _Headed:
+    """What has header lines."""
 
+    __slots__ = ()
     headers: tuple[tuple[str, str], ...]
-    body: bytes = b""
 
     def get(self, name: str, default: str = "") -> str:
         """The first header of that name, in any case."""
         name = name.lower()
         return next((value for key, value in self.headers if key.lower() == name), default)
+
+
+@dataclass(frozen=True, slots=True)
+class Message(_Headed):
+    """What a switch sends: a header block and, where it has ``Content-Length``, a body."""
+
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
 
     @property
     def content_type(self) -> str:
@@ -103,17 +110,12 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Command(_Headed):
     """What a client sends: a line, headers, and a body where it has ``content-length``."""
 
     line: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
-
-    def get(self, name: str, default: str = "") -> str:
-        """The first header of that name, in any case."""
-        name = name.lower()
-        return next((value for key, value in self.headers if key.lower() == name), default)
 
 
 class _Framer(ABC):
