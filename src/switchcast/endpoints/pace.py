@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from switchcast._native import Event
+from switchcast.wire.times import event_time
 
 __all__ = ["FASTEST", "Pace", "pause"]
 
@@ -24,7 +25,7 @@ class Pace:
 
     def delay(self, event: Event) -> float:
         """Seconds until ``event`` is due; 0 or less when it is."""
-        time_ns = _time_ns(event)
+        time_ns = event_time(event)
         if time_ns is None:
             return 0.0
         now = self._clock()
@@ -38,13 +39,6 @@ class Pace:
         if not self._speed:
             return len(events)
         return next((index for index, event in enumerate(events) if self.delay(event) > 0), len(events))
-
-
-def _time_ns(event: Event) -> int | None:
-    """When the event was received, else when it happened."""
-    if event.received is not None:
-        return event.received
-    return None if event.timestamp is None else event.timestamp * 1_000
 
 
 async def pause(

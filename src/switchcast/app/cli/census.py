@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from switchcast._native import Event
 from switchcast.app.cli.facts import kind_of
-from switchcast.app.cli.render import event_time, sender_of
+from switchcast.app.cli.render import sender_of
+from switchcast.wire.times import event_time
 
 __all__ = ["MOST_ROWS", "OTHERS", "Census", "Row", "Run"]
 

@@ -22,13 +22,13 @@ from rich.text import Text
 
 from switchcast._native import Event
 from switchcast.app.cli.facts import Fact, facts, kind_of
+from switchcast.wire.times import event_time
 
 __all__ = [
     "EventLines",
     "as_headers",
     "clock",
     "error_console",
-    "event_time",
     "family_style",
     "how_many",
     "printable",
@@ -118,13 +118,6 @@ def sender_style(sender: str) -> str:
 def family_style(kind: str) -> str:
     """The colour of the family of events that ``kind`` belongs to."""
     return next((style for prefixes, style in _FAMILIES if kind.startswith(prefixes)), "white")
-
-
-def event_time(event: Event) -> int | None:
-    """Nanoseconds since 1970: when it was received, else when it happened."""
-    if event.received is not None:
-        return event.received
-    return None if event.timestamp is None else event.timestamp * 1000
 
 
 def as_headers(event: Event) -> str:

@@ -15,12 +15,13 @@ from rich.text import Text
 
 from switchcast._native import Event, Matcher
 from switchcast.app.cli.losses import describe, losses
-from switchcast.app.cli.render import EventLines, clock, error_console, event_time, how_many, printable
+from switchcast.app.cli.render import EventLines, clock, error_console, how_many, printable
 from switchcast.app.cli.rules_preview import preview
 from switchcast.app.cli.rules_view import output_lines
 from switchcast.app.cli.running import run_until
 from switchcast.endpoints import Endpoint
 from switchcast.rules.engine import Engine, Firing, Verdict
+from switchcast.wire.times import event_time
 
 __all__ = ["AsJson", "AsText", "Trial"]
 

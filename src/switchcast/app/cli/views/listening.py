@@ -15,12 +15,12 @@ from typing import Any, Final
 from switchcast._native import Event, Matcher
 from switchcast.app.cli.losses import describe, losses
 from switchcast.app.cli.naming import url_named
-from switchcast.app.cli.render import event_time
 from switchcast.app.cli.views.showing import Choice, Seen
 from switchcast.app.picture import ask_mailboxes, ask_switch, unread
 from switchcast.endpoints import Endpoint, make_endpoint
 from switchcast.endpoints.esl import EslEndpoint
 from switchcast.views.picture import Picture
+from switchcast.wire.times import event_time
 
 __all__ = ["LISTEN_SECONDS", "Change", "Changed", "Listening", "listening_to"]
 
