@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 
 import pytest
 import structlog
+from doctor_hosts import linked, restored
+from namespaces import Host
 from recordings import DATA, read_pcap
 
 collect_ignore = [] if find_spec("genesis") else ["test_genesis_peer.py"]
@@ -34,6 +36,20 @@ def open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def linked_hosts() -> Iterator[tuple[Host, Host]]:
+    """Two hosts in namespaces, for the doctor's tests of one file."""
+    with linked() as hosts:
+        yield hosts
+
+
+@pytest.fixture
+def pair(linked_hosts: tuple[Host, Host]) -> Iterator[tuple[Host, Host]]:
+    """The same two for each test, which are set right again after it."""
+    with restored(linked_hosts) as pair:
+        yield pair
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from doctors import Answer, doctors
+from doctors import Answer, doctors, ensure_forking
 from namespaces import Host, two_hosts
 
 __all__ = [
@@ -67,7 +67,8 @@ ip address add {ipv6}/64 dev veth nodad
 
 @contextmanager
 def linked() -> Iterator[tuple[Host, Host]]:
-    """Two hosts on one link that keep their addresses while it is down."""
+    """Two hosts on one link that keep their addresses while it is down; doctors can be forked from now on."""
+    ensure_forking()
     with two_hosts() as hosts:
         for host in hosts:
             host.run("sysctl", "-qw", "net.ipv6.conf.veth.keep_addr_on_down=1")

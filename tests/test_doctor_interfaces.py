@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import pytest
 from doctor_hosts import (
     BOTH_WAYS,
     GROUP,
@@ -21,12 +20,9 @@ from doctor_hosts import (
     drop_in,
     found,
     gone,
-    linked,
     mend,
     on,
-    restored,
 )
-from doctors import ensure_forking
 from namespaces import Host
 
 ANY: Final = "0.0.0.0"  # noqa: S104 - as FreeSWITCH binds
@@ -34,19 +30,6 @@ ALL_HOSTS: Final = "224.0.0.1"
 ROUTER_ALERT: Final = b"\x94\x04\x00\x00"
 """The IP option that queries have (RFC 2113)."""
 IPPROTO_IGMP: Final = 2
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[tuple[Host, Host]]:
-    ensure_forking()
-    with linked() as hosts:
-        yield hosts
-
-
-@pytest.fixture
-def pair(hosts: tuple[Host, Host]) -> Iterator[tuple[Host, Host]]:
-    with restored(hosts) as pair:
-        yield pair
 
 
 @contextmanager

@@ -23,10 +23,8 @@ from doctor_hosts import (
     examine,
     found,
     gone,
-    linked,
     mend,
     on,
-    restored,
 )
 from doctors import ensure_forking
 from namespaces import Host, bridged_hosts, run
@@ -39,18 +37,6 @@ QUERIED: Final = ("2100ms", "4s", "8s", "16s")
 @pytest.fixture(scope="module", autouse=True)
 def _forking() -> None:
     ensure_forking()
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[tuple[Host, Host]]:
-    with linked() as hosts:
-        yield hosts
-
-
-@pytest.fixture
-def pair(hosts: tuple[Host, Host]) -> Iterator[tuple[Host, Host]]:
-    with restored(hosts) as pair:
-        yield pair
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from doctor_hosts import BOTH_WAYS, URL, assert_sound, found, gone, linked, on, restored
+from doctor_hosts import BOTH_WAYS, URL, assert_sound, found, gone, on
 from doctor_trees import lay
-from doctors import doctors, ensure_forking
+from doctors import doctors
 from keyfiles import group, written
 from namespaces import Host
 
@@ -29,19 +29,6 @@ TIME_ERROR: Final = 5
 """What ntp_adjtime(3) returns while the clock is not synchronised."""
 VETH: Final = "devices/virtual/net/veth"
 """Below ``/sys``."""
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[tuple[Host, Host]]:
-    ensure_forking()
-    with linked() as hosts:
-        yield hosts
-
-
-@pytest.fixture
-def pair(hosts: tuple[Host, Host]) -> Iterator[tuple[Host, Host]]:
-    with restored(hosts) as pair:
-        yield pair
 
 
 def dressed(host: Host, tmp_path: Path, files: dict[str, str], url: str = URL) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import pytest
 from doctor_hosts import (
     BOTH_WAYS,
     GROUP,
@@ -25,31 +24,15 @@ from doctor_hosts import (
     assert_sound,
     found,
     gone,
-    linked,
     mend,
     on,
-    restored,
 )
-from doctors import ensure_forking
 from namespaces import Host
 
 ELSEWHERE: Final = PORT + 1
 """Another port than the endpoint's."""
 IP_MTU_DISCOVER: Final = 10
 IP_PMTUDISC_PROBE: Final = 3  # linux/in.h: don't-fragment set, whatever is known of the way
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[tuple[Host, Host]]:
-    ensure_forking()
-    with linked() as hosts:
-        yield hosts
-
-
-@pytest.fixture
-def pair(hosts: tuple[Host, Host]) -> Iterator[tuple[Host, Host]]:
-    with restored(hosts) as pair:
-        yield pair
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 from doctor_hosts import linked
 from doctor_trees import lay, modules_list
-from doctors import doctors, ensure_forking
+from doctors import doctors
 from made_switches import running
 from namespaces import Host
 from sockets import PATIENCE
@@ -79,7 +79,6 @@ PEERS: Final = f"Module state: {{}}\nDestinations:\n  {{}}:{PORT} (IPv4 multicas
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
-    ensure_forking()
     with linked() as (host, _):
         host.run("ip", "route", "add", "224.0.0.0/4", "dev", "veth")
         yield host
