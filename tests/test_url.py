@@ -129,3 +129,10 @@ def test_every_scheme_has_its_endpoint() -> None:
     for url in examples.values():
         endpoint = make_endpoint(url)
         assert endpoint.is_source or endpoint.is_sink
+
+
+@pytest.mark.parametrize(
+    "text", ["multicast://", "udp://", "sim://", "other://", "file:", "memory:", "multicast://?ttl=1"]
+)
+def test_a_url_that_names_nothing_is_shown_as_it_would_be_written(text: str) -> None:
+    assert str(EndpointUrl.parse(text)) == text

@@ -21,6 +21,7 @@ __all__ = ["SECRET_OPTIONS", "EndpointUrl", "mask_text", "parse_boolean"]
 SECRET_OPTIONS = frozenset({"psk", "password"})
 """Options whose value is a secret: shown as ``***`` wherever a URL is printed. Each also exists as ``<name>_file``."""
 
+_WITHOUT_HOST = {"-", "file", "archive", "memory"}
 _TRUE = {"1", "yes", "true", "on"}
 _FALSE = {"0", "no", "false", "off"}
 
@@ -77,7 +78,7 @@ class EndpointUrl:
                 text += (self.username or "") + (":***" if self.password else "") + "@"
             text += ",".join(f"[{host}]" if ":" in host else host for host in self.hosts)
             text += f":{self.port}" if self.port is not None else ""
-        elif self.scheme == "sim":
+        elif not self.path and self.scheme not in _WITHOUT_HOST:
             text += "//"
         text += self.path
         shown = (f"{name}={'***' if name in SECRET_OPTIONS else value}" for name, value in self.options)
