@@ -118,6 +118,11 @@ def test_tail_plain_shows_whole_events() -> None:
 def test_tail_fields() -> None:
     shown = switchcast("tail", CAPTURE, "--fields", "Event-Name, core-uuid,Not-There", "-n", "2")
     assert shown.stdout == "MODULE_LOAD\t774efe72-0b02-4ad5-b685-481f4ce4aaff\t\n" * 2
+    assert "no event had a header Not-There" in shown.stderr
+    misspelt = switchcast("tail", CAPTURE, "--fields", "hangup-caus", "--bindings", "CHANNEL_HANGUP", "-n", "1")
+    assert (misspelt.returncode, misspelt.stdout) == (0, "\n")
+    assert "no event had a header hangup-caus; did you mean Hangup-Cause?" in misspelt.stderr
+    assert "no event had" not in switchcast("tail", CAPTURE, "--fields", "DTMF-Digit").stderr, "some had one"
 
 
 def test_tail_where_and_count() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from switchcast._native import Event
 from switchcast.app.cli.encoding import SPELLED
 from switchcast.app.cli.losses import Losses, count_of, describe, losses
 from switchcast.app.cli.naming import EndpointConfig, endpoint_named
-from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds
+from switchcast.app.cli.options import Bindings, Count, For, Source, Where, matcher_of, seconds, warn
 from switchcast.app.cli.render import EventLines, as_headers, error_console, how_many, printable
 from switchcast.app.cli.running import run, run_until
 from switchcast.endpoints import Endpoint
@@ -27,6 +28,8 @@ from switchcast.wire.lines import to_line
 __all__ = ["Tail", "tail"]
 
 _SILENCE: Final = 10.0
+_MOST_KNOWN: Final = 2000
+"""Names of headers that are remembered, to find the one that was meant."""
 _GROUP_SCHEMES: Final = frozenset({"multicast", "udp"})
 
 
@@ -51,8 +54,13 @@ def tail(
     if plain + json + (fields is not None) > 1:
         raise UsageError("--plain, --json and --fields exclude one another; keep one of them")
     endpoint = endpoint_named(source, config, matcher=matcher_of(bindings, where), role="source")
-    view = Tail(endpoint, _writer(plain, json, fields), count, notices_on_screen=not json)
-    run(view.run(seconds(for_)))
+    write = _writer(plain, json, fields)
+    view = Tail(endpoint, write, count, notices_on_screen=not json)
+    try:
+        run(view.run(seconds(for_)))
+    finally:
+        if isinstance(write, _FieldsWriter):
+            write.tell_of_absent()
 
 
 def _writer(plain: bool, json: bool, fields: str | None) -> Callable[[Sequence[Event]], None]:
@@ -65,7 +73,7 @@ def _writer(plain: bool, json: bool, fields: str | None) -> Callable[[Sequence[E
         names = [name.strip() for name in fields.split(",") if name.strip()]
         if not names:
             raise UsageError("--fields names no header; write --fields Event-Name,Core-UUID")
-        return _Writer(lambda event: "\t".join(printable(event.get(name) or "") for name in names) + "\n")
+        return _FieldsWriter(names)
     if sys.stdout.isatty():
         return _ColourWriter()
     lines = EventLines()
@@ -83,6 +91,32 @@ class _Writer:
         text = "".join(map(self._text_of, events))
         sys.stdout.buffer.write(text.encode(self._encoding, SPELLED))
         sys.stdout.buffer.flush()
+
+
+class _FieldsWriter(_Writer):
+    """The values of some headers, an event a line; empty where an event has none of that name."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(self._line)
+        self._names = names
+        self._absent = dict.fromkeys(names)
+        self._known: dict[str, None] = {}
+
+    def _line(self, event: Event) -> str:
+        values = [event.get(name) for name in self._names]
+        if self._absent and len(self._known) < _MOST_KNOWN:
+            self._known |= dict.fromkeys(event)
+        for name, value in zip(self._names, values, strict=True):
+            if value is not None:
+                self._absent.pop(name, None)
+        return "\t".join(printable(value or "") for value in values) + "\n"
+
+    def tell_of_absent(self) -> None:
+        """Warn of names that no event had, where there were events."""
+        known = {name.lower(): name for name in self._known}
+        for name in self._absent if known else ():
+            near = difflib.get_close_matches(name.lower(), known, n=1)
+            warn(f"no event had a header {name}" + (f"; did you mean {known[near[0]]}?" if near else ""))
 
 
 class _ColourWriter:
