@@ -127,6 +127,10 @@ def test_endpoints_of_a_configuration_are_examined_together(tmp_path: Path) -> N
     done = doctor("--config", str(file), "--wait", "300ms", "--json")
     urls = [each["url"] for each in json.loads(done.stdout)["endpoints"]]
     assert urls == ["multicast://239.192.7.3:4297?interface=lo", "udp://127.0.0.1:4296"]
+    done = doctor("two", "--config", str(file), "--wait", "100ms", "--json")
+    assert [each["url"] for each in json.loads(done.stdout)["endpoints"]] == urls[1:]
+    done = doctor("three", "--config", str(file))
+    assert (done.returncode, "has no [endpoints.three]; there are one, two" in done.stderr) == (2, True), done.stderr
 
 
 def test_an_event_socket_that_is_silent() -> None:

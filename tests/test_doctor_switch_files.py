@@ -231,7 +231,7 @@ def test_a_container_of_this_host_is_read_through_proc(tmp_path: Path) -> None:
         lay(tmp_path, {"proc/self/comm": "test"})
         (tmp_path / "proc/self/ns").mkdir(exist_ok=True)
         (tmp_path / f"proc/self/ns/{namespace}").symlink_to(f"{namespace}:[1]")
-    inside = f"proc/{SWITCH_PID}/root/{MODULE}"
+    inside = str(Path("proc", str(SWITCH_PID), "root", MODULE))
     switch = see(tmp_path, {inside: module_settings(), MODULE: module_settings(port="9")})
     assert switch.module is not None
     assert switch.module.path == str(tmp_path / inside)

@@ -18,6 +18,7 @@ from rich.text import Text
 from switchcast.app.cli.asking import output_console, to_a_reader
 from switchcast.app.cli.config import DEFAULT_FILE
 from switchcast.app.cli.doctor_view import print_diagnosis
+from switchcast.app.cli.naming import is_name, url_named
 from switchcast.app.cli.options import seconds
 from switchcast.app.cli.peers import STOCK_GROUP
 from switchcast.app.cli.render import error_console, printable
@@ -43,14 +44,19 @@ def doctor(
         str | None,
         typer.Argument(
             metavar="URL",
-            help="The endpoint to examine: multicast://, udp:// or esl://. Without one, those of the configuration; "
-            "where there is none, FreeSWITCH's own, else multicast://225.1.1.1:4242.",
+            help="The endpoint to examine: multicast://, udp:// or esl://, or its name in the configuration. Without "
+            "one, all of the configuration; where there is none, FreeSWITCH's own, else multicast://225.1.1.1:4242.",
         ),
     ] = None,
     *,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="The configuration, if not /etc/switchcast/switchcast.toml."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            readable=False,
+            help="The configuration, if not /etc/switchcast/switchcast.toml.",
+        ),
     ] = None,
     wait: Annotated[
         str,
@@ -75,11 +81,11 @@ def doctor(
     interval = seconds(query_interval, "--query-interval") or QUERY_SECONDS
     if listening > _LONGEST_WAIT:
         raise UsageError(f"--wait {wait!r} is longer than an hour; a querier that asks every {interval:g} s needs less")
-    if url is not None and config is not None:
+    if url is not None and config is not None and not is_name(url):
         raise UsageError("the URL and --config both say what to examine; give one")
     from switchcast.app.doctor.examine import prepare
 
-    urls = [EndpointUrl.parse(url)] if url is not None else _configured(config)
+    urls = [url_named(url, config)] if url is not None else _configured(config)
     for each in urls:
         prepare(each)
     run(_Examination(urls, wait=listening, query_interval=interval, json=json).run())
