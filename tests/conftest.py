@@ -106,12 +106,14 @@ def left_over(before: dict[int, str], now: Callable[[], dict[int, str]]) -> list
         time.sleep(0.01)
 
 
+LOGS = structlog.get_config()
+"""How logs are written while no command says otherwise."""
+
+
 @pytest.fixture(autouse=True)
-def logs_as_before() -> Iterator[None]:
-    """Undo what a test that runs a command in this process has made of the logs."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
+def logs_as_at_the_start() -> None:
+    """Undo what commands that ran in this process, for a test or for what several share, have made of the logs."""
+    structlog.configure(**LOGS)
 
 
 @pytest.fixture(autouse=True)
